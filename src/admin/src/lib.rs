@@ -1,0 +1,1 @@
+//! Administration: gRPC service, health and metrics endpoints

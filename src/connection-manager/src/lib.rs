@@ -1,0 +1,1 @@
+//! The tier that holds sockets: listeners, TLS, streams, limits

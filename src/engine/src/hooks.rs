@@ -1,0 +1,1 @@
+//! Where XEPs take part.

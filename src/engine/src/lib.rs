@@ -1,0 +1,35 @@
+//! The decisions of a server: RFC 6121 routing, presence and rosters, the hooks that XEP modules take part in, and the ports
+//! through which all of it reaches the world.
+//!
+//! Nothing here opens a socket, asks a clock or draws a random number. The [`Engine`](engine::Engine) is handed an event of one account
+//! and that account's cached state, and acts through [`ports::Ports`]. Events of one account come one after the other;
+//! accounts are independent of each other.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`engine`] | the events of an account, from a client (outbound) and for it (inbound) |
+//! | [`ports`] | what the engine asks of the world: sessions, delivery, routing, time, chance |
+//! | [`store`] | durable data, as ports |
+//! | [`session`] | a bound session as the cluster knows it |
+//! | [`hooks`], [`module`] | where XEPs take part |
+
+pub mod account;
+pub mod engine;
+pub mod hooks;
+pub mod host;
+pub mod module;
+pub mod ports;
+pub mod roster;
+pub mod session;
+pub mod store;
+
+pub use account::Account;
+pub use engine::Engine;
+pub use host::{Host, Hosts};
+pub use ports::Ports;
+pub use session::{Session, SessionChange, SessionKey};
+pub use store::{Fence, Store, StoreError};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);

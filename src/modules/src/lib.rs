@@ -1,0 +1,1 @@
+//! The XEPs, one file each, on the engine's hooks

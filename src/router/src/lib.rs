@@ -1,0 +1,1 @@
+//! The session-routing tier: shards, sessions, delivery

@@ -1,0 +1,1 @@
+//! The binary vesta: command line, configuration, telemetry, composition

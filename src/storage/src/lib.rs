@@ -1,0 +1,1 @@
+//! The engine's store ports on SQL: SQLite and PostgreSQL

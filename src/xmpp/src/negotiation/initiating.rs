@@ -1,0 +1,1 @@
+//! The initiating entity's side: a client that connects.
