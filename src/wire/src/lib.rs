@@ -7,11 +7,17 @@
 //! |---|---|
 //! | [`attach`] | frames between a connection manager and a router |
 //! | [`forward`] | frames between routers |
+//! | [`raft`] | the messages of a Raft group |
+//! | [`cluster`] | who is there, who is to be admitted |
+//! | [`administration`] | what an operator may ask |
 //! | [`link`] | bounded, ordered, two-way links of frames |
 
+pub mod administration;
 pub mod attach;
+pub mod cluster;
 pub mod forward;
 pub mod ids;
 pub mod link;
+pub mod raft;
 
 pub use ids::{Epoch, ManagerName, NodeId, Sequence, SessionId, ShardId, StreamId, Term};
