@@ -6,9 +6,35 @@
 //!
 //! | module | payload |
 //! |---|---|
+//! | [`bind`] | RFC 6120 §7: resource binding |
 //! | [`roster`] | RFC 6121 §2: rosters |
+//! | [`data_form`] | XEP-0004: data forms |
+//! | [`last_activity`] | XEP-0012: last activity |
+//! | [`disco`] | XEP-0030: service discovery |
+//! | [`private`] | XEP-0049: private XML storage |
+//! | [`vcard`] | XEP-0054: vcard-temp |
+//! | [`rsm`] | XEP-0059: result set management |
+//! | [`register`] | XEP-0077: in-band registration |
+//! | [`date_time`] | XEP-0082: date and time profiles |
+//! | [`version`] | XEP-0092: software version |
+//! | [`ping`] | XEP-0199: ping |
+//! | [`time`] | XEP-0202: entity time |
+//! | [`delay`] | XEP-0203: delayed delivery |
 
+pub mod bind;
+pub mod data_form;
+pub mod date_time;
+pub mod delay;
+pub mod disco;
+pub mod last_activity;
+pub mod ping;
+pub mod private;
+pub mod register;
 pub mod roster;
+pub mod rsm;
+pub mod time;
+pub mod vcard;
+pub mod version;
 
 use crate::element::Element;
 use crate::jid::{Jid, JidError};
