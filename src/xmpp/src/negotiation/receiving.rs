@@ -4,6 +4,8 @@
 //! header → features(starttls) → TLS → header → features(mechanisms) → SASL → header → features(bind) → bound
 //! ```
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::sasl::{Answer, ChannelBindings, Question};
@@ -23,6 +25,9 @@ pub enum Event {
     Bound(Result<FullJid, StanzaError>),
     /// The outcome of [`Action::Register`]: a stanza to send.
     Registered(Envelope),
+    /// The driver found a fault: the scanner's, a limit, time that is over, a shutdown. Yields [`Action::Fail`], with our
+    /// header before it where none has been sent.
+    Failed(StreamError),
 }
 
 /// What the machine wants done, in this order.
@@ -73,4 +78,23 @@ pub struct Offer {
     pub attempts_max: u32,
     /// Features advertised after authentication, as written XML: those that modules add.
     pub features: Bytes,
+}
+
+/// The machine. See the module's documentation.
+#[derive(Debug)]
+pub struct Receiving {
+    offer: Arc<Offer>,
+}
+
+impl Receiving {
+    /// A machine at the start of a connection in clear. With direct TLS, [`Event::TlsEstablished`] comes first.
+    pub fn new(offer: Arc<Offer>) -> Self {
+        Self { offer }
+    }
+
+    /// Takes a step. `random` fills a slice with unpredictable bytes (stream ids, nonces).
+    pub fn handle(&mut self, event: Event, random: &mut dyn FnMut(&mut [u8])) -> Vec<Action> {
+        let _ = (event, random, &self.offer);
+        Vec::new()
+    }
 }

@@ -3,10 +3,17 @@
 //! The server side never holds a verifier. It asks [`Question`]s of whoever does, the session-routing tier, and goes on
 //! with the [`Answer`]s: the connection manager, which faces the Internet, learns neither StoredKey nor ServerKey.
 
+pub mod client;
 pub mod failure;
+mod message;
+pub mod scram;
+pub mod server;
+#[cfg(test)]
+mod tests;
 
 use crate::{BareJid, Secret};
 pub use failure::{SaslCondition, SaslFailure};
+pub use message::{decode_base64, encode_base64, prepare_password};
 
 /// The hash function of a SCRAM mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +40,43 @@ pub enum Mechanism {
     },
 }
 
+impl Mechanism {
+    /// Every mechanism, the strongest first: with the channel bound before unbound, the longer hash before the shorter,
+    /// PLAIN last.
+    pub const ALL: &[Mechanism] = &[
+        Mechanism::Scram { hash: Hash::Sha512, plus: true },
+        Mechanism::Scram { hash: Hash::Sha256, plus: true },
+        Mechanism::Scram { hash: Hash::Sha1, plus: true },
+        Mechanism::Scram { hash: Hash::Sha512, plus: false },
+        Mechanism::Scram { hash: Hash::Sha256, plus: false },
+        Mechanism::Scram { hash: Hash::Sha1, plus: false },
+        Mechanism::Plain,
+    ];
+
+    /// The registered name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::Scram { hash: Hash::Sha1, plus: false } => "SCRAM-SHA-1",
+            Mechanism::Scram { hash: Hash::Sha1, plus: true } => "SCRAM-SHA-1-PLUS",
+            Mechanism::Scram { hash: Hash::Sha256, plus: false } => "SCRAM-SHA-256",
+            Mechanism::Scram { hash: Hash::Sha256, plus: true } => "SCRAM-SHA-256-PLUS",
+            Mechanism::Scram { hash: Hash::Sha512, plus: false } => "SCRAM-SHA-512",
+            Mechanism::Scram { hash: Hash::Sha512, plus: true } => "SCRAM-SHA-512-PLUS",
+        }
+    }
+
+    /// The mechanism with this registered name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|mechanism| mechanism.name() == name)
+    }
+
+    /// Whether this is a `-PLUS` variant.
+    pub fn is_plus(self) -> bool {
+        matches!(self, Mechanism::Scram { plus: true, .. })
+    }
+}
+
 /// A type of channel binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChannelBindingType {
@@ -49,6 +93,44 @@ pub struct ChannelBindings {
     pub tls_exporter: Option<Vec<u8>>,
     /// The hash of the server's certificate (RFC 5929 §4.1).
     pub tls_server_end_point: Option<Vec<u8>>,
+}
+
+impl ChannelBindingType {
+    /// Both types, the stronger first.
+    pub const ALL: &[ChannelBindingType] = &[ChannelBindingType::TlsExporter, ChannelBindingType::TlsServerEndPoint];
+
+    /// The registered name.
+    pub fn name(self) -> &'static str {
+        match self {
+            ChannelBindingType::TlsExporter => "tls-exporter",
+            ChannelBindingType::TlsServerEndPoint => "tls-server-end-point",
+        }
+    }
+
+    /// The type with this registered name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+}
+
+impl ChannelBindings {
+    /// The data of one type.
+    pub fn data(&self, kind: ChannelBindingType) -> Option<&[u8]> {
+        match kind {
+            ChannelBindingType::TlsExporter => self.tls_exporter.as_deref(),
+            ChannelBindingType::TlsServerEndPoint => self.tls_server_end_point.as_deref(),
+        }
+    }
+
+    /// The types there is data of, the stronger first.
+    pub fn types(&self) -> impl Iterator<Item = ChannelBindingType> + '_ {
+        ChannelBindingType::ALL.iter().copied().filter(|&kind| self.data(kind).is_some())
+    }
+
+    /// Whether the channel can't be bound at all.
+    pub fn is_empty(&self) -> bool {
+        self.types().next().is_none()
+    }
 }
 
 /// What the server side must be told by the holder of the verifiers. The account is prepared.
