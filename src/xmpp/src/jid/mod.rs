@@ -3,7 +3,10 @@
 //! A [`Jid`] is always prepared: whoever holds one may compare it byte by byte. Preparation happens once, where text comes
 //! in ([`Jid::parse`]). The three parts share one allocation, and a clone is a counter's increment.
 
+mod emoji;
 mod prepare;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Borrow;
 use std::fmt;
