@@ -188,6 +188,8 @@ impl Flags {
     pub const DELAY: Flags = Flags(1 << 11);
     /// Child elements in other namespaces than those above and the content namespace.
     pub const OTHER: Flags = Flags(1 << 12);
+    /// Children that only a server may assert, whoever did: [`Envelope::take_out_asserted`].
+    pub const ASSERTED: Flags = Flags(1 << 13);
 
     /// Whether all of `flags` are set.
     pub fn has(self, flags: Flags) -> bool {

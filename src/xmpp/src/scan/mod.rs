@@ -2,6 +2,37 @@
 //!
 //! [`Scanner`] takes bytes in any pieces and gives [`Item`]s: the stream's header, stanzas as [`Envelope`]s, other
 //! first-level elements as trees, the stream's end. It holds bytes only while an item is incomplete.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `scanner` | pieces of bytes in, items out |
+//! | `walk` | the way through one first-level element, token by token |
+//! | `token` | where a token ends, when it comes in pieces |
+//! | `tag` | a start tag taken apart |
+//! | `scope` | namespaces in scope |
+//! | `characters`, `reference` | which characters and references may stand where |
+//! | `stream` | the XML declaration and the stream's header |
+//! | `stanza` | from a walked element to an envelope, or to the stanza error that answers it |
+//!
+//! Three decisions. A byte sequence is accepted or refused, and with the same error, however it is cut into pieces: each
+//! token is judged only once it is complete. Prefixes that only the stream's header declares are declared again on the stanza
+//! that uses them ([`Envelope::attributes`]), so that each stanza stands alone. A stanza whose own name is written with a
+//! prefix loses it where its default namespace is the content namespace, too; otherwise it is refused with
+//! `bad-namespace-prefix`, since its content could not be written behind a start tag of ours.
+
+mod characters;
+mod reference;
+mod scanner;
+mod scope;
+mod stanza;
+mod stream;
+mod tag;
+#[cfg(test)]
+mod tests;
+mod token;
+mod walk;
+
+pub use scanner::Scanner;
 
 use crate::element::Element;
 use crate::envelope::{Envelope, StanzaType};
@@ -17,7 +48,7 @@ pub struct Limits {
     pub depth: usize,
     /// Attributes of one element, namespace declarations included.
     pub attributes: usize,
-    /// Namespace declarations in scope at one place.
+    /// Namespace declarations in scope at one place, those of the stream's header included. At most 64.
     pub declarations: usize,
     /// The longest element or attribute name, in bytes.
     pub name_bytes: usize,
@@ -34,9 +65,9 @@ impl Limits {
 /// The start tag of a stream (RFC 6120 §4.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamHeader {
-    /// The attribute `to`, as written.
+    /// The attribute `to`, unescaped, not prepared.
     pub to: Option<String>,
-    /// The attribute `from`, as written.
+    /// The attribute `from`, unescaped, not prepared.
     pub from: Option<String>,
     /// The attribute `id`.
     pub id: Option<String>,
@@ -44,7 +75,8 @@ pub struct StreamHeader {
     pub version: Option<String>,
     /// The attribute `xml:lang`.
     pub lang: Option<String>,
-    /// The default namespace: the content namespace of the stream.
+    /// The content namespace of the stream: its default namespace. `jabber:client` where the default is the stream's own
+    /// (the prefix-free style of RFC 6120 §4.8.5).
     pub content_namespace: String,
 }
 
@@ -94,40 +126,15 @@ pub enum ScanError {
     /// The stream's namespace is not that of RFC 6120 §4.8.1, or its content namespace is unknown.
     #[error("the stream has a wrong namespace")]
     InvalidNamespace,
-    /// The stream's element does not use the prefix its namespace is bound to, or is no `stream`.
-    #[error("the stream's element is not <stream:stream>")]
+    /// Well-formed XML that is no stream of stanzas.
+    #[error("this is no XML stream: {0}")]
     BadFormat(&'static str),
+    /// The stream's element lacks the prefix that it needs, or a stanza has one that it cannot do without.
+    #[error("a prefix is missing, or one is used that is not supported there")]
+    BadNamespacePrefix,
     /// A first-level element in the content namespace that is no stanza.
     #[error("a first-level element that is no stanza")]
     UnsupportedStanzaType,
-}
-
-/// See the module's documentation.
-#[derive(Debug)]
-pub struct Scanner {
-    limits: Limits,
-}
-
-impl Scanner {
-    /// A scanner at the start of a stream, before its header.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits }
-    }
-
-    /// Takes new limits from the next first-level element on.
-    pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
-    }
-
-    /// Reads from the front of `input` and takes away what it has read. `Ok(None)`: all input is read and the next item is
-    /// not complete. Call again with the same slice until then.
-    ///
-    /// # Errors
-    /// The stream's bytes are at fault; the scanner must not be used any more.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Item>, ScanError> {
-        let _ = input;
-        Err(ScanError::NotWellFormed("not written yet"))
-    }
 }
 
 impl From<ScanError> for StreamError {
@@ -140,6 +147,7 @@ impl From<ScanError> for StreamError {
             ScanError::Limit(_) => StreamCondition::PolicyViolation,
             ScanError::InvalidNamespace => StreamCondition::InvalidNamespace,
             ScanError::BadFormat(_) => StreamCondition::BadFormat,
+            ScanError::BadNamespacePrefix => StreamCondition::BadNamespacePrefix,
             ScanError::UnsupportedStanzaType => StreamCondition::UnsupportedStanzaType,
         };
         StreamError::new(condition).with_text(error.to_string())
