@@ -20,7 +20,7 @@ impl Private {
     /// Reads a `<query/>`.
     ///
     /// # Errors
-    /// Not private storage, or no element in it (§3: at least one).
+    /// Not private storage, or no element in it (§2.3: at least one).
     pub fn parse(element: &Element) -> Result<Self, PayloadError> {
         expect_element(element, ns::PRIVATE, "query")?;
         let elements: Vec<Element> = element.children().cloned().collect();

@@ -1,0 +1,209 @@
+//! XEP-0160: Best Practices for Handling Offline Messages (version 1.0.1), with the stamps of XEP-0203.
+//!
+//! Keeps messages for an account that has no resource to take them, and hands them to the first one that can: a session whose
+//! presence comes to have a priority that is not negative (§2). They come in the order in which they were kept, each with the time at
+//! which it came; from the store they are taken only after they were handed on, so that a failure between the two shows a
+//! message twice and never loses it.
+//!
+//! | message (§3) | here |
+//! |---|---|
+//! | `normal`, `chat` | kept |
+//! | with chat states (XEP-0085) and nothing else | dropped: nobody was to keep it, and nobody acts on an error |
+//! | with the hint `no-store` (XEP-0334) | sent back, so that the sender knows |
+//! | `groupchat`, `headline`, `error` | never come here: RFC 6121 §8.5.2.2 decides before |
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use vesta_engine::hooks::{Context, Flow, Hook, Hooks, Order, SessionAvailable, UndeliverableMessage};
+use vesta_engine::module::{Module, Spec, Status};
+use vesta_engine::store::{Change, OfflineMessage};
+use vesta_engine::{Session, StoreError};
+use vesta_xmpp::payload::date_time::DateTime;
+use vesta_xmpp::payload::delay::Delay;
+use vesta_xmpp::stanza_error::Condition;
+use vesta_xmpp::{Envelope, Flags, Jid, StanzaError, ns};
+
+/// What is fulfilled.
+pub const SPEC: Spec = Spec {
+    number: 160,
+    title: "Best Practices for Handling Offline Messages",
+    version: "1.0.1",
+    status: Status::Complete,
+    since: "0.1.0",
+    note: "",
+};
+
+/// The stamps.
+const DELAYED_DELIVERY: Spec = Spec {
+    number: 203,
+    title: "Delayed Delivery",
+    version: "2.0",
+    status: Status::Complete,
+    since: "0.1.0",
+    note: "on offline messages",
+};
+
+/// What senders say about storage.
+const PROCESSING_HINTS: Spec = Spec {
+    number: 334,
+    title: "Message Processing Hints",
+    version: "0.4.0",
+    status: Status::Partial,
+    since: "0.1.0",
+    note: "store and no-store, for offline messages",
+};
+
+/// How many messages are read from the store, handed on and removed together.
+const PAGE: u32 = 64;
+
+/// Key `offline`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Whether the module is there. Default: true. Where it is not, messages that nobody takes are sent back.
+    pub enabled: bool,
+    /// Messages kept for an account. Default: 500. The next one is sent back with `service-unavailable`. Each may be as large
+    /// as a stanza may be.
+    pub messages_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true, messages_max: 500 }
+    }
+}
+
+/// The module.
+pub struct OfflineMessages {
+    messages_max: u64,
+}
+
+/// What becomes of a message that nobody takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Dropped,
+    SentBack,
+}
+
+impl OfflineMessages {
+    /// With `config`.
+    pub fn new(config: &Config) -> Self {
+        Self { messages_max: config.messages_max }
+    }
+
+    /// Keeps a message. `false`: there are too many.
+    async fn keep(&self, context: &Context<'_>, stanza: &Envelope) -> Result<bool, StoreError> {
+        let (count, last_id) = context.ports.store().offline_state(&context.account.jid).await?;
+        if count >= self.messages_max {
+            return Ok(false);
+        }
+        let mut bytes = Vec::with_capacity(stanza.weight());
+        stanza.write_alone(&mut bytes);
+        let message = OfflineMessage { id: last_id + 1, at: context.ports.now(), stanza: bytes.into() };
+        context.write(vec![Change::OfflinePush(message)]).await?;
+        Ok(true)
+    }
+}
+
+impl Module for OfflineMessages {
+    fn name(&self) -> &'static str {
+        "offline"
+    }
+
+    fn specs(&self) -> &'static [Spec] {
+        &[SPEC, DELAYED_DELIVERY, PROCESSING_HINTS]
+    }
+
+    fn register(self: Arc<Self>, hooks: &mut Hooks) {
+        hooks.server.feature(ns::OFFLINE);
+        hooks.undeliverable_message(Order::Records, self.clone());
+        hooks.session_available(Order::Records, self);
+    }
+}
+
+#[async_trait]
+impl Hook<UndeliverableMessage> for OfflineMessages {
+    async fn on(&self, context: &mut Context<'_>, event: &mut UndeliverableMessage) -> Flow {
+        match fate(event.stanza.flags) {
+            Fate::SentBack => Flow::Continue,
+            Fate::Dropped => Flow::Handled,
+            // As if it were kept (T14).
+            Fate::Kept if !event.account_exists => Flow::Handled,
+            Fate::Kept => match self.keep(context, &event.stanza).await {
+                Ok(true) => Flow::Handled,
+                Ok(false) => Flow::Reject(Condition::ServiceUnavailable.into()),
+                Err(error) => Flow::Reject(StanzaError::from(error)),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Hook<SessionAvailable> for OfflineMessages {
+    async fn on(&self, context: &mut Context<'_>, event: &mut SessionAvailable) -> Flow {
+        if event.begins_to_take_messages()
+            && let Err(error) = hand_on(context, &event.session).await
+        {
+            tracing::warn!(account = %context.account.jid, %error, "offline messages stay in the store for now");
+        }
+        Flow::Continue
+    }
+}
+
+/// §3, XEP-0334 §4.
+fn fate(flags: Flags) -> Fate {
+    let substance = [Flags::BODY, Flags::SUBJECT, Flags::RECEIPT, Flags::MARKER, Flags::OTHER, Flags::STORE];
+    if flags.has(Flags::NO_STORE) {
+        Fate::SentBack
+    } else if flags.has(Flags::CHAT_STATE) && !substance.into_iter().any(|flag| flags.has(flag)) {
+        Fate::Dropped
+    } else {
+        Fate::Kept
+    }
+}
+
+/// Hands everything kept to `session`, page by page, and forgets each page after that.
+async fn hand_on(context: &Context<'_>, session: &Session) -> Result<(), StoreError> {
+    let mut after = 0;
+    loop {
+        let page = context.ports.store().offline_messages(&context.account.jid, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        for message in &page {
+            match read(message, &context.host.domain) {
+                Some(stanza) => context.deliver(session.key, stanza),
+                None => tracing::error!(account = %context.account.jid, id = message.id, "kept message can't be read"),
+            }
+        }
+        context.write(vec![Change::OfflineRemove { up_to: after }]).await?;
+        if page.len() < PAGE as usize {
+            return Ok(());
+        }
+    }
+}
+
+/// The stanza, stamped with the time at which it was kept. One that was handed on before and came back has its stamp
+/// already, with the time that counts.
+fn read(message: &OfflineMessage, domain: &str) -> Option<Envelope> {
+    let mut stanza = Envelope::read_alone(&message.stanza).ok()?;
+    let domain = Jid::parse(domain).ok()?;
+    if !is_stamped_by(&stanza, &domain) {
+        let stamp = DateTime::from_unix_ms(message.at.0);
+        stanza.append(&Delay { from: Some(domain), stamp, reason: Some("Offline Storage".into()) }.to_element());
+        stanza.flags.set(Flags::DELAY);
+    }
+    Some(stanza)
+}
+
+fn is_stamped_by(stanza: &Envelope, domain: &Jid) -> bool {
+    stanza.flags.has(Flags::DELAY)
+        && stanza.to_element().is_ok_and(|element| {
+            element
+                .children()
+                .filter_map(|child| Delay::parse(child).ok())
+                .any(|delay| delay.from.as_ref() == Some(domain))
+        })
+}
