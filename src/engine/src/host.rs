@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// One virtual host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Host {
     /// Its domainpart, prepared.
     pub domain: String,

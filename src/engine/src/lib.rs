@@ -1,30 +1,42 @@
 //! The decisions of a server: RFC 6121 routing, presence and rosters, the hooks that XEP modules take part in, and the ports
 //! through which all of it reaches the world.
 //!
-//! Nothing here opens a socket, asks a clock or draws a random number. The [`Engine`](engine::Engine) is handed an event of one account
+//! Nothing here opens a socket, asks a clock or draws a random number. The [`Engine`] is handed an event of one account
 //! and that account's cached state, and acts through [`ports::Ports`]. Events of one account come one after the other;
 //! accounts are independent of each other.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`engine`] | the events of an account, from a client (outbound) and for it (inbound) |
+//! | `routing` | RFC 6121 §8: who gets a message, an IQ, a presence |
+//! | `presence` | RFC 6121 §4: broadcast, directed presence, probes |
+//! | [`roster`] | RFC 6121 §2, §3 and appendix A: rosters and subscriptions |
+//! | `accounts`, `authentication` | making and removing accounts; SASL's questions |
 //! | [`ports`] | what the engine asks of the world: sessions, delivery, routing, time, chance |
 //! | [`store`] | durable data, as ports |
 //! | [`session`] | a bound session as the cluster knows it |
 //! | [`hooks`], [`module`] | where XEPs take part |
+//! | `testing` (feature) | a world of accounts in memory, and transcripts |
 
 pub mod account;
+mod accounts;
+mod authentication;
 pub mod engine;
+mod errors;
 pub mod hooks;
 pub mod host;
 pub mod module;
 pub mod ports;
+mod presence;
 pub mod roster;
+mod routing;
 pub mod session;
 pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use account::Account;
-pub use engine::Engine;
+pub use engine::{Engine, Settings};
 pub use host::{Host, Hosts};
 pub use ports::Ports;
 pub use session::{Session, SessionChange, SessionKey};

@@ -25,6 +25,12 @@ pub trait Ports: Send + Sync {
     /// The virtual hosts served.
     fn hosts(&self) -> &Hosts;
 
+    /// Whether [`Ports::route`] knows a way to this domainpart: a virtual host of ours, a component, a remote server. Where there
+    /// is none the sender gets `remote-server-not-found`.
+    fn reaches(&self, domain: &str) -> bool {
+        self.hosts().serves(domain)
+    }
+
     /// The account's bound sessions as of now, in the order of binding. The account must be the event's own.
     fn sessions(&self, account: &BareJid) -> Sessions;
 
@@ -49,6 +55,12 @@ pub trait Ports: Send + Sync {
 
     /// Ends a session of the event's own account with a stream error. Its end comes back as an event.
     async fn close(&self, account: &BareJid, key: SessionKey, error: StreamError);
+
+    /// Runs work that computes for milliseconds (a key's derivation) away from the threads that serve events, and returns when
+    /// it is done. Here it runs in place.
+    async fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
 
     /// Durable data.
     fn store(&self) -> &dyn Store;

@@ -51,7 +51,7 @@ pub struct Available {
 /// A change to a session's replicated record. Each may be applied twice without harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionChange {
-    /// A new available presence, or none.
+    /// A new available presence, or none: then the directed presence is over as well (RFC 6121 §4.6.3).
     Presence(Option<Available>),
     /// The session has asked for its roster.
     Interested,
@@ -65,7 +65,12 @@ impl Session {
     /// Applies a change: the one place where it is defined, for the replicated state and for tests.
     pub fn apply(&mut self, change: SessionChange) {
         match change {
-            SessionChange::Presence(available) => self.available = available,
+            SessionChange::Presence(available) => {
+                if available.is_none() {
+                    self.directed.clear();
+                }
+                self.available = available;
+            }
             SessionChange::Interested => self.interested = true,
             SessionChange::AddDirected(to) => {
                 if self.directed.len() < DIRECTED_MAX {
@@ -76,6 +81,11 @@ impl Session {
                 self.directed.remove(&to);
             }
         }
+    }
+
+    /// Whether it takes messages to the bare JID: available, with a priority that is not negative (RFC 6121 §8.5.2.1.1).
+    pub fn takes_messages(&self) -> bool {
+        self.priority().is_some_and(|priority| priority >= 0)
     }
 
     /// The priority, if the resource is available.

@@ -155,12 +155,8 @@ pub trait Store: Send + Sync + 'static {
     async fn remove_account(&self, fence: Fence, account: &BareJid) -> Result<bool, StoreError>;
 
     /// At most `limit` accounts of a host in the order of their JIDs, those behind `after`.
-    async fn accounts(
-        &self,
-        host: &str,
-        after: Option<&BareJid>,
-        limit: u32,
-    ) -> Result<Vec<AccountRecord>, StoreError>;
+    async fn accounts(&self, host: &str, after: Option<&BareJid>, limit: u32)
+    -> Result<Vec<AccountRecord>, StoreError>;
 
     /// The account's roster, empty where there is none.
     async fn roster(&self, account: &BareJid) -> Result<StoredRoster, StoreError>;

@@ -1,0 +1,125 @@
+//! Accounts are made, get a new password, and are removed: for the administrator and for modules alike.
+//!
+//! A password is kept as SCRAM verifiers only (T17), one for each hash function, and whatever it opened ends with it (T20).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use vesta_xmpp::sasl::scram::{self, Keys};
+use vesta_xmpp::sasl::{Hash, prepare_password};
+use vesta_xmpp::stream_error::StreamCondition;
+use vesta_xmpp::{Secret, StreamError};
+
+use crate::Ports;
+use crate::engine::AdminError;
+use crate::hooks::{AccountError, AccountRemoved, Context};
+use crate::ports::Undecided;
+use crate::roster::subscribing;
+use crate::store::{Credentials, Verifier};
+
+/// Bytes of a salt. Those of unknown accounts are as long.
+pub(crate) const SALT_BYTES: usize = 16;
+
+const HASHES: [Hash; 3] = [Hash::Sha1, Hash::Sha256, Hash::Sha512];
+
+pub(crate) async fn create(context: &mut Context<'_>, password: &Secret) -> Result<(), AccountError> {
+    if context.account.jid.local().is_none() {
+        return Err(AccountError::Exists); // the address of the server itself
+    }
+    let credentials = credentials(context, password).await?;
+    let ports = context.ports;
+    let made = ports.store().create_account(ports.fence(), &context.account.jid, &credentials, ports.now()).await?;
+    context.account.reset(true);
+    if made { Ok(()) } else { Err(AccountError::Exists) }
+}
+
+pub(crate) async fn set_password(context: &mut Context<'_>, password: &Secret) -> Result<(), AccountError> {
+    let credentials = credentials(context, password).await?;
+    let ports = context.ports;
+    if !ports.store().set_credentials(ports.fence(), &context.account.jid, &credentials).await? {
+        return Err(AccountError::NotFound);
+    }
+    end_sessions(context, context.session.map(|session| session.key), "the password has been changed").await;
+    Ok(())
+}
+
+pub(crate) async fn remove(context: &mut Context<'_>) -> Result<(), AccountError> {
+    let ports = context.ports;
+    // Read before it is gone, told after: the contacts learn of nothing that has not happened.
+    let contacts: Vec<_> = context.account.roster(ports).await?.items().cloned().collect();
+    if !ports.store().remove_account(ports.fence(), &context.account.jid).await? {
+        return Err(AccountError::NotFound);
+    }
+    context.account.reset(false);
+    for item in &contacts {
+        subscribing::cancel(context, item);
+    }
+    let hooks = context.hooks;
+    hooks.account_removed.run(context, &mut AccountRemoved).await;
+    end_sessions(context, None, "the account has been removed").await;
+    Ok(())
+}
+
+/// Ends one session of the account, or all.
+pub(crate) async fn close(context: &Context<'_>, resource: Option<&str>) -> Result<(), AdminError> {
+    let sessions = context.sessions();
+    let meant = sessions.iter().filter(|session| resource.is_none_or(|resource| session.jid.resource() == resource));
+    let mut found = resource.is_none();
+    for session in meant {
+        found = true;
+        let error = StreamError::new(StreamCondition::UndefinedCondition).with_text("closed by an administrator");
+        context.ports.close(&context.account.jid, session.key, error).await;
+    }
+    if found { Ok(()) } else { Err(AdminError::NotFound("session")) }
+}
+
+async fn end_sessions(context: &Context<'_>, but: Option<crate::SessionKey>, why: &str) {
+    for session in context.sessions().iter().filter(|session| Some(session.key) != but) {
+        let error = StreamError::new(StreamCondition::NotAuthorized).with_text(why);
+        context.ports.close(&context.account.jid, session.key, error).await;
+    }
+}
+
+/// The verifiers of a password as typed.
+async fn credentials(context: &Context<'_>, password: &Secret) -> Result<Credentials, AccountError> {
+    let password = prepare_password(password)
+        .ok_or(AccountError::Password("it is empty, or holds characters that are not allowed"))?;
+    let iterations = context.settings.scram_iterations;
+    let salts = HASHES.map(|hash| (hash, salt(context.ports)));
+    let derive = move || {
+        let verifiers = salts.into_iter().map(|(hash, salt)| {
+            let Keys { stored_key, server_key } = Keys::derive(hash, &password, &salt, iterations);
+            (hash, Verifier { salt, iterations, stored_key, server_key })
+        });
+        Credentials { verifiers: verifiers.collect::<BTreeMap<_, _>>() }
+    };
+    Ok(run_blocking(context.ports, derive).await?)
+}
+
+/// 128 random bits, spread evenly over the bytes of a salt.
+fn salt(ports: &dyn Ports) -> Vec<u8> {
+    let mut salt = hmac(&Secret::from(ports.random_id().as_str()), b"salt");
+    salt.truncate(SALT_BYTES);
+    salt
+}
+
+/// HMAC-SHA-256: what RFC 5802 calls ServerSignature is just that.
+pub(crate) fn hmac(key: &Secret, message: &[u8]) -> Vec<u8> {
+    scram::server_signature(Hash::Sha256, key, message)
+}
+
+/// [`Ports::run_blocking`] for work with a result. Fails where the work was not run: the process is going down.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    ports: &dyn Ports,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Undecided> {
+    let result = Arc::new(Mutex::new(None));
+    let slot = result.clone();
+    let work = move || {
+        let value = work();
+        *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(value);
+    };
+    ports.run_blocking(Box::new(work)).await;
+    let value = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    value.ok_or(Undecided)
+}

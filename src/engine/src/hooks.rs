@@ -1,1 +1,0 @@
-//! Where XEPs take part.
