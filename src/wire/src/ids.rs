@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn the_shard_of_an_account_is_frozen() {
         assert_eq!(shard_of("juliet@example.com", 64), shard_of("juliet@example.com", 64));
-        let spread: std::collections::HashSet<_> = (0..1000).map(|n| shard_of(&format!("user{n}@example.com"), 64)).collect();
+        let spread: std::collections::HashSet<_> =
+            (0..1000).map(|n| shard_of(&format!("user{n}@example.com"), 64)).collect();
         assert_eq!(spread.len(), 64);
     }
 }

@@ -11,13 +11,24 @@
 //! | [`cluster`] | who is there, who is to be admitted |
 //! | [`administration`] | what an operator may ask |
 //! | [`link`] | bounded, ordered, two-way links of frames |
+//! | [`grpc`] | all of these over HTTP/2 |
+//! | [`tls`] | who a node is, and how it proves it |
 
 pub mod administration;
 pub mod attach;
 pub mod cluster;
+mod convert;
 pub mod forward;
+pub mod grpc;
 pub mod ids;
 pub mod link;
 pub mod raft;
+pub mod tls;
 
 pub use ids::{Epoch, ManagerName, NodeId, Sequence, SessionId, ShardId, StreamId, Term};
+
+/// What the build script generates from `proto/`: nobody but [`convert`] and [`grpc`] sees it.
+mod proto {
+    #![allow(missing_docs, clippy::all, reason = "the words are in the .proto files, the code is the generator's")]
+    tonic::include_proto!("vesta.v1");
+}

@@ -100,6 +100,25 @@ impl Jid {
         Ok(Self::join(local.as_deref(), &domain, resource.as_deref()))
     }
 
+    /// Takes over what a trusted peer has prepared already: another node of the cluster, our own database. Only the structure
+    /// is checked, parts neither empty nor too long; text from anybody else goes through [`Jid::parse`].
+    ///
+    /// # Errors
+    /// The first part found empty or too long: the peer is not what it should be.
+    pub fn from_prepared(text: &str) -> Result<Self, JidError> {
+        let (bare, resource) = text.split_once('/').map_or((text, None), |(bare, resource)| (bare, Some(resource)));
+        let (local, domain) = bare.split_once('@').map_or((None, bare), |(local, domain)| (Some(local), domain));
+        for (part, text) in [(Part::Domain, Some(domain)), (Part::Local, local), (Part::Resource, resource)] {
+            match text.map(str::len) {
+                Some(0) => return Err(JidError::Empty(part)),
+                Some(length) if length > PART_BYTES_MAX => return Err(JidError::TooLong(part)),
+                _ => {}
+            }
+        }
+        let domain_at = local.map_or(0, |local| local.len() + 1) as u16;
+        Ok(Self { text: text.into(), domain_at, bare_len: bare.len() as u16 })
+    }
+
     fn join(local: Option<&str>, domain: &str, resource: Option<&str>) -> Self {
         let mut text = String::with_capacity(
             local.map_or(0, |part| part.len() + 1) + domain.len() + resource.map_or(0, |part| part.len() + 1),
@@ -185,6 +204,14 @@ impl BareJid {
         Jid::parse(text)?.as_bare().ok_or(JidError::ResourceNotAllowed)
     }
 
+    /// As [`Jid::from_prepared`], for a bare JID.
+    ///
+    /// # Errors
+    /// As [`Jid::from_prepared`], and [`JidError::ResourceNotAllowed`].
+    pub fn from_prepared(text: &str) -> Result<Self, JidError> {
+        Jid::from_prepared(text)?.as_bare().ok_or(JidError::ResourceNotAllowed)
+    }
+
     /// Adds a resourcepart.
     ///
     /// # Errors
@@ -211,6 +238,14 @@ impl FullJid {
     /// As [`Jid::parse`], and [`JidError::ResourceMissing`].
     pub fn parse(text: &str) -> Result<Self, JidError> {
         Jid::parse(text)?.to_full().ok_or(JidError::ResourceMissing)
+    }
+
+    /// As [`Jid::from_prepared`], for a full JID.
+    ///
+    /// # Errors
+    /// As [`Jid::from_prepared`], and [`JidError::ResourceMissing`].
+    pub fn from_prepared(text: &str) -> Result<Self, JidError> {
+        Jid::from_prepared(text)?.to_full().ok_or(JidError::ResourceMissing)
     }
 
     /// The resourcepart.

@@ -1,0 +1,149 @@
+//! Moves frames between a [`Link`] and a gRPC stream of batches, both ways, in one task.
+//!
+//! Credits: this side lets the other send only what it has room for. Room is a reserved place in the channel to the link's
+//! owner; places are reserved in steps of [`STEP`], and each step is granted to the other side when its places are free. So
+//! an owner that does not read stops the other side after [`FRAMES_MAX`] frames, and nothing in between grows.
+//!
+//! ```text
+//! owner → Link channel (FRAMES_MAX) → outbox (BATCH_FRAMES_MAX) → one batch → HTTP/2 → …   as long as there are credits
+//! owner ← Link channel (FRAMES_MAX) ← … one batch ← HTTP/2                                  as many as were granted
+//! ```
+//!
+//! The link ends when either end goes: the owner drops its half, the stream ends or breaks, the peer breaks the rules. Then
+//! both halves end, and each owner sees it. What an owner has sent before it left still goes out, as far as there are credits
+//! for it; when the process stops, nothing does.
+
+use std::collections::VecDeque;
+
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::PermitIterator;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::CALL_TIMEOUT;
+use super::batch::{BATCH_FRAMES_MAX, Batch, next_batch};
+use crate::convert::Malformed;
+use crate::link::{FRAMES_MAX, Link};
+
+/// How many frames are granted at once.
+const STEP: usize = FRAMES_MAX / 4;
+
+/// Why a link ended otherwise than by the will of one of its owners.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkBroken {
+    /// The connection broke.
+    #[error("{}", .0.message())]
+    Stream(#[from] Status),
+    /// The other side sent what this side can't read.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The other side sent more frames than it was granted.
+    #[error("the peer sent more frames than it was granted")]
+    NoCredit,
+}
+
+/// Runs until the link is gone. `far` is the transport's end of the link: what the owner sends comes out of it. `wire` takes
+/// the batches to send, `incoming` yields those that came.
+///
+/// # Errors
+/// Where neither owner has ended the link.
+pub(super) async fn pump<S, R, Out, In>(
+    far: Link<R, S>,
+    wire: mpsc::Sender<Out>,
+    mut incoming: impl Stream<Item = Result<In, Status>> + Unpin,
+    stop: CancellationToken,
+) -> Result<(), LinkBroken>
+where
+    Out: Batch,
+    Out::Frame: From<S>,
+    In: Batch,
+    R: TryFrom<In::Frame, Error = Malformed>,
+{
+    let Link { sender: to_owner, receiver: mut from_owner } = far;
+    let mut places = Places::default();
+    let mut credits = 0;
+    let mut taken = Vec::new();
+    let mut outbox = VecDeque::new();
+    let mut owner_reads = true;
+    loop {
+        // With the owner gone, a lack of credits must not keep the last frames waiting: none are taken, which is the end.
+        let may_take = outbox.is_empty() && (credits > 0 || !owner_reads);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            batch = incoming.next() => {
+                let Some(batch) = batch else { return Ok(()) };
+                let (frames, granted) = batch?.into_parts();
+                credits += granted as usize;
+                places.fill(frames)?;
+            }
+            more = to_owner.reserve_many(STEP), if owner_reads => match more {
+                Ok(more) => places.add(more),
+                Err(_) => {
+                    owner_reads = false;
+                    from_owner.close();
+                }
+            },
+            count = from_owner.recv_many(&mut taken, credits.min(BATCH_FRAMES_MAX)), if may_take => {
+                if count == 0 {
+                    break;
+                }
+                credits -= count;
+                outbox.extend(taken.drain(..).map(Out::Frame::from));
+            }
+            slot = wire.reserve(), if !outbox.is_empty() || places.to_grant > 0 => {
+                let Ok(slot) = slot else { return Ok(()) };
+                slot.send(next_batch(&mut outbox, std::mem::take(&mut places.to_grant)));
+            }
+        }
+    }
+    drop(wire);
+    part(incoming, &stop).await;
+    Ok(())
+}
+
+/// Waits until the other side has seen the end of this one: to reset the stream before would lose what is under way.
+async fn part<In>(mut incoming: impl Stream<Item = Result<In, Status>> + Unpin, stop: &CancellationToken) {
+    let ended = async { while let Some(Ok(_)) = incoming.next().await {} };
+    tokio::select! {
+        () = ended => {}
+        () = tokio::time::sleep(CALL_TIMEOUT) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Places in the owner's channel that are kept for frames of the other side.
+struct Places<'a, R> {
+    reserved: VecDeque<PermitIterator<'a, R>>,
+    /// How many of them the other side has not been told of.
+    to_grant: u32,
+}
+
+impl<R> Default for Places<'_, R> {
+    fn default() -> Self {
+        Self { reserved: VecDeque::new(), to_grant: 0 }
+    }
+}
+
+impl<'a, R> Places<'a, R> {
+    fn add(&mut self, more: PermitIterator<'a, R>) {
+        self.reserved.push_back(more);
+        self.to_grant += STEP as u32;
+    }
+
+    /// Hands frames to the owner, each in a place of its own.
+    fn fill<F>(&mut self, frames: Vec<F>) -> Result<(), LinkBroken>
+    where
+        R: TryFrom<F, Error = Malformed>,
+    {
+        for frame in frames {
+            let frame = R::try_from(frame)?;
+            while self.reserved.front().is_some_and(|step| step.len() == 0) {
+                self.reserved.pop_front();
+            }
+            let place = self.reserved.front_mut().and_then(Iterator::next).ok_or(LinkBroken::NoCredit)?;
+            place.send(frame);
+        }
+        Ok(())
+    }
+}
