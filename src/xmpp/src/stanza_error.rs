@@ -1,7 +1,7 @@
 //! RFC 6120 §8.3: stanza errors. They answer one stanza, the stream goes on.
 
-use crate::ns;
 use crate::stream_error::conditions;
+use crate::{Element, ns};
 
 /// What the sender of the failed stanza can do (RFC 6120 §8.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,8 +103,14 @@ impl Condition {
             }
             Forbidden | NotAuthorized | RegistrationRequired | SubscriptionRequired => ErrorType::Auth,
             RecipientUnavailable | RemoteServerTimeout | ResourceConstraint | UnexpectedRequest => ErrorType::Wait,
-            Conflict | FeatureNotImplemented | Gone | InternalServerError | ItemNotFound | NotAllowed
-            | RemoteServerNotFound | ServiceUnavailable => ErrorType::Cancel,
+            Conflict
+            | FeatureNotImplemented
+            | Gone
+            | InternalServerError
+            | ItemNotFound
+            | NotAllowed
+            | RemoteServerNotFound
+            | ServiceUnavailable => ErrorType::Cancel,
         }
     }
 }
@@ -139,6 +145,22 @@ impl StanzaError {
     pub fn with_type(mut self, kind: ErrorType) -> Self {
         self.kind = kind;
         self
+    }
+
+    /// Reads `<error/>`. A condition that is not defined becomes `undefined-condition`, a missing type `cancel`: RFC 6120 §8.3.2
+    /// asks for both, but an error is never answered, so the lenient reading harms nobody.
+    pub fn from_element(error: &Element) -> Self {
+        let mut condition = Condition::UndefinedCondition;
+        let mut text = None;
+        for child in error.children().filter(|child| child.namespace() == ns::STANZA_ERRORS) {
+            match Condition::from_name(child.name()) {
+                Some(defined) => condition = defined,
+                None if child.name() == "text" => text = Some(child.text()),
+                None => {}
+            }
+        }
+        let kind = error.attribute("type").and_then(ErrorType::from_name).unwrap_or(ErrorType::Cancel);
+        Self { kind, condition, text }
     }
 
     /// Appends the `<error/>` element; the default namespace is the stanza's.
@@ -177,6 +199,21 @@ mod tests {
             assert_eq!(Condition::from_name(condition.name()), Some(condition));
         }
         assert_eq!(Condition::ALL.len(), 22);
+    }
+
+    #[test]
+    fn an_error_is_read_with_type_condition_and_text() {
+        let child = |name| Element::new(ns::STANZA_ERRORS, name);
+        let error = Element::new(ns::CLIENT, "error").with("type", "wait");
+        assert_eq!(
+            StanzaError::from_element(&error),
+            StanzaError::new(Condition::UndefinedCondition).with_type(ErrorType::Wait)
+        );
+        let error = error.with_child(child("resource-constraint")).with_child(child("text").with_text("busy"));
+        assert_eq!(
+            StanzaError::from_element(&error),
+            StanzaError::new(Condition::ResourceConstraint).with_text("busy")
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! RFC 6120 §4.9: stream errors. They end the stream.
 
-use crate::ns;
+use crate::{Element, ns};
 
 /// A stream error: its condition and a text for the person who reads the peer's log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +105,20 @@ impl StreamError {
         self
     }
 
+    /// Reads `<stream:error/>`. A condition that is not defined becomes `undefined-condition` (RFC 6120 §4.9.3.21).
+    pub fn from_element(error: &Element) -> Self {
+        let mut condition = StreamCondition::UndefinedCondition;
+        let mut text = None;
+        for child in error.children().filter(|child| child.namespace() == ns::STREAM_ERRORS) {
+            match StreamCondition::from_name(child.name()) {
+                Some(defined) => condition = defined,
+                None if child.name() == "text" => text = Some(child.text()),
+                None => {}
+            }
+        }
+        Self { condition, text }
+    }
+
     /// Appends `<stream:error>…</stream:error>`; the prefix `stream` is bound on the stream's header.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<stream:error><");
@@ -139,6 +153,15 @@ mod tests {
             assert_eq!(StreamCondition::from_name(condition.name()), Some(condition));
         }
         assert_eq!(StreamCondition::ALL.len(), 25);
+    }
+
+    #[test]
+    fn an_error_is_read_with_condition_and_text() {
+        let child = |name| Element::new(ns::STREAM_ERRORS, name);
+        let error = Element::new(ns::STREAM, "error");
+        assert_eq!(StreamError::from_element(&error), StreamCondition::UndefinedCondition.into());
+        let error = error.with_child(child("conflict")).with_child(child("text").with_text("a & b"));
+        assert_eq!(StreamError::from_element(&error), StreamError::new(StreamCondition::Conflict).with_text("a & b"));
     }
 
     #[test]

@@ -6,9 +6,13 @@
 
 use bytes::Bytes;
 
-use crate::sasl::{ChannelBindings, SaslFailure};
-use crate::scan::Item;
-use crate::{BareJid, Element, FullJid, Secret, StanzaError, StreamError};
+use super::header::{Header, sasl_element, token, version_is_supported};
+use crate::jid::prepare_domain;
+use crate::payload::bind;
+use crate::sasl::client::{ClientError, Credentials, Exchange, Terms, choose};
+use crate::sasl::{ChannelBindings, SaslFailure, decode_base64, encode_base64, prepare_password};
+use crate::scan::{Item, StreamHeader};
+use crate::{BareJid, Element, Envelope, FullJid, IqType, Secret, StanzaError, StanzaType, StreamError, ns};
 
 /// Who logs in where, and on what conditions.
 #[derive(Clone, Debug)]
@@ -77,8 +81,8 @@ pub enum Failure {
     #[error(transparent)]
     Authentication(#[from] SaslFailure),
     /// What the server sent is not of the mechanism's form, or weaker than any honest server's.
-    #[error("the server's part of the authentication is wrong: {0}")]
-    Challenge(&'static str),
+    #[error(transparent)]
+    Challenge(ClientError),
     /// The server could not prove that it knows the account: it is not the server that it says.
     #[error("the server could not prove that it knows the account")]
     ServerNotAuthentic,
@@ -96,21 +100,227 @@ pub enum Failure {
     Protocol(&'static str),
 }
 
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::NotAuthentic => Failure::ServerNotAuthentic,
+            error => Failure::Challenge(error),
+        }
+    }
+}
+
 /// The machine. See the module's documentation.
 #[derive(Debug)]
 pub struct Initiating {
     config: Config,
+    /// What the channel can be bound by; `None` in clear.
+    tls: Option<ChannelBindings>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waits for the connection.
+    Start,
+    /// Waits for the server's header.
+    Header(Phase),
+    /// Waits for the stream's features.
+    Features(Phase),
+    /// Waits for leave to start TLS.
+    Proceed,
+    /// Waits for the end of the TLS handshake.
+    Handshake,
+    /// Waits for the server's next message of SASL.
+    Exchange(Box<Exchange>),
+    /// Waits for a resource to be bound by the IQ with this id.
+    Binding { id: String, features: Element },
+    /// Established or failed.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Unauthenticated,
+    Authenticated,
 }
 
 impl Initiating {
     /// A machine that waits for [`Event::Connected`] or [`Event::TlsEstablished`].
     pub fn new(config: Config) -> Self {
-        Self { config }
+        Self { config, tls: None, state: State::Start }
     }
 
     /// Takes a step. `random` fills a slice with unpredictable bytes. A step of SCRAM costs milliseconds of CPU: PBKDF2.
     pub fn handle(&mut self, event: Event, random: &mut dyn FnMut(&mut [u8])) -> Vec<Action> {
-        let _ = (event, random, &self.config);
-        Vec::new()
+        let state = std::mem::replace(&mut self.state, State::Over);
+        if matches!(state, State::Over) {
+            return Vec::new();
+        }
+        match self.step(state, event, random) {
+            Ok((state, actions)) => {
+                self.state = state;
+                actions
+            }
+            Err(failure) => vec![Action::Fail(failure)],
+        }
     }
+
+    fn step(&mut self, state: State, event: Event, random: &mut dyn FnMut(&mut [u8])) -> Step {
+        match (state, event) {
+            (State::Start, Event::Connected) => self.open(Phase::Unauthenticated),
+            (State::Start | State::Handshake, Event::TlsEstablished(bindings)) => {
+                self.tls = Some(bindings);
+                self.open(Phase::Unauthenticated)
+            }
+            (state, Event::Item(item)) => self.read(state, item, random),
+            _ => Err(Failure::Protocol("an event out of order")),
+        }
+    }
+
+    fn read(&mut self, state: State, item: Item, random: &mut dyn FnMut(&mut [u8])) -> Step {
+        match (state, item) {
+            (_, Item::Close) => Err(Failure::Closed),
+            (_, Item::Element(element)) if element.is(ns::STREAM, "error") => {
+                Err(StreamError::from_element(&element).into())
+            }
+            (State::Header(phase), Item::Open(header)) => {
+                self.check(&header)?;
+                Ok((State::Features(phase), Vec::new()))
+            }
+            (State::Features(phase), Item::Element(features)) if features.is(ns::STREAM, "features") => match phase {
+                Phase::Unauthenticated => self.secure_or_authenticate(&features, random),
+                Phase::Authenticated => self.bind(features, random),
+            },
+            (State::Proceed, Item::Element(element)) if element.is(ns::TLS, "proceed") => {
+                Ok((State::Handshake, vec![Action::StartTls]))
+            }
+            (State::Proceed, Item::Element(element)) if element.is(ns::TLS, "failure") => Err(Failure::TlsRefused),
+            (State::Exchange(exchange), Item::Element(element)) if element.namespace() == ns::SASL => {
+                self.go_on(exchange, &element)
+            }
+            (State::Binding { id, features }, Item::Stanza(stanza)) if stanza.id.as_deref() == Some(&*id) => {
+                bound(&stanza, features)
+            }
+            _ => Err(Failure::Protocol("an element out of order")),
+        }
+    }
+
+    /// Sends a header. It tells who we are only where nobody else reads it (RFC 6120 §4.7.1).
+    fn open(&self, phase: Phase) -> Step {
+        let from = self.tls.is_some().then(|| self.config.account.as_str());
+        let mut out = Vec::with_capacity(256);
+        Header { from, to: Some(self.config.account.domain()), id: None }.write(&mut out);
+        Ok((State::Header(phase), vec![Action::Send(out.into())]))
+    }
+
+    fn check(&self, header: &StreamHeader) -> Result<(), Failure> {
+        if header.content_namespace != ns::CLIENT {
+            return Err(Failure::Protocol("the stream has another content namespace"));
+        }
+        if !version_is_supported(header.version.as_deref()) {
+            return Err(Failure::Protocol("the stream's version is older than 1.0"));
+        }
+        match header.from.as_deref().map(prepare_domain) {
+            Some(Ok(domain)) if *domain != *self.config.account.domain() => {
+                Err(Failure::Protocol("the stream is another domain's"))
+            }
+            Some(Err(_)) => Err(Failure::Protocol("the stream's domain is malformed")),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// TLS comes first, wherever it is offered; without it the machine goes on only where the configuration lets it (T7).
+    fn secure_or_authenticate(&mut self, features: &Element, random: &mut dyn FnMut(&mut [u8])) -> Step {
+        if self.tls.is_some() {
+            return self.authenticate(features, random);
+        }
+        if features.child(ns::TLS, "starttls").is_some() {
+            return Ok((State::Proceed, vec![send(Element::new(ns::TLS, "starttls"))]));
+        }
+        if self.config.require_tls {
+            return Err(Failure::TlsNotOffered);
+        }
+        self.authenticate(features, random)
+    }
+
+    fn authenticate(&mut self, features: &Element, random: &mut dyn FnMut(&mut [u8])) -> Step {
+        let mechanisms: Vec<String> = features
+            .child(ns::SASL, "mechanisms")
+            .map(|list| list.children().filter(|it| it.is(ns::SASL, "mechanism")).map(Element::text).collect())
+            .unwrap_or_default();
+        let binding_types: Option<Vec<String>> = features
+            .child(ns::SASL_CHANNEL_BINDING, "sasl-channel-binding")
+            .map(|list| list.children().filter_map(|it| it.attribute("type")).map(str::to_owned).collect());
+        let bindings = self.tls.clone().unwrap_or_default();
+        let choice = choose(&Terms {
+            mechanisms: &mechanisms,
+            binding_types: binding_types.as_deref(),
+            bindings: &bindings,
+            allow_plain: self.config.allow_plain && self.tls.is_some(),
+        })
+        .ok_or_else(|| Failure::NoMechanism(mechanisms.join(" ")))?;
+        let credentials = Credentials {
+            username: self.config.account.local().unwrap_or_default().to_owned(),
+            password: prepare_password(&self.config.password).ok_or(Failure::Password)?,
+        };
+        let (exchange, response) = Exchange::start(choice, &credentials, &bindings, token(random));
+        let auth = Element::new(ns::SASL, "auth")
+            .with("mechanism", choice.mechanism.name())
+            .with_text(encode_base64(&response));
+        Ok((State::Exchange(Box::new(exchange)), vec![send(auth)]))
+    }
+
+    fn go_on(&self, mut exchange: Box<Exchange>, element: &Element) -> Step {
+        let data = || {
+            decode_base64(&element.text()).map_err(|_| Failure::Challenge(ClientError::Malformed("it is not base64")))
+        };
+        match element.name() {
+            "challenge" => {
+                let response = exchange.challenge(&data()?)?;
+                Ok((State::Exchange(exchange), vec![Action::Send(sasl_element("response", &response))]))
+            }
+            "success" => {
+                exchange.success(&data()?)?;
+                let (state, mut actions) = self.open(Phase::Authenticated)?;
+                actions.insert(0, Action::Restart);
+                Ok((state, actions))
+            }
+            "failure" => Err(SaslFailure::from_element(element).into()),
+            _ => Err(Failure::Protocol("an element of SASL that is not defined")),
+        }
+    }
+
+    fn bind(&self, features: Element, random: &mut dyn FnMut(&mut [u8])) -> Step {
+        if features.child(ns::BIND, "bind").is_none() {
+            return Err(Failure::Protocol("the server does not offer to bind a resource"));
+        }
+        let id = token(random);
+        let request = bind::Request { resource: self.config.resource.clone() };
+        let mut out = Vec::with_capacity(256);
+        Envelope::iq(IqType::Set, &id, Some(&request.to_element())).write(&mut out, None);
+        Ok((State::Binding { id, features }, vec![Action::Send(out.into())]))
+    }
+}
+
+type Step = Result<(State, Vec<Action>), Failure>;
+
+fn bound(answer: &Envelope, features: Element) -> Step {
+    let malformed = |_| Failure::Protocol("the answer to the binding of a resource is malformed");
+    let iq = answer.to_element().map_err(|_| Failure::Protocol("the answer to the binding can't be read"))?;
+    match answer.kind {
+        StanzaType::Iq(IqType::Result) => {
+            let bind = iq.child(ns::BIND, "bind").ok_or(Failure::Protocol("no resource was bound"))?;
+            let jid = bind::Bound::parse(bind).map_err(malformed)?.jid;
+            Ok((State::Over, vec![Action::Established { jid, features }]))
+        }
+        StanzaType::Iq(IqType::Error) => {
+            let error = iq.child(ns::CLIENT, "error").map(StanzaError::from_element);
+            Err(error.map_or(Failure::Protocol("an error without cause"), Failure::Bind))
+        }
+        _ => Err(Failure::Protocol("an element out of order")),
+    }
+}
+
+fn send(element: Element) -> Action {
+    Action::Send(element.to_bytes(ns::CLIENT))
 }

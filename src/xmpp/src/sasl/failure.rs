@@ -1,7 +1,7 @@
 //! RFC 6120 §6.5: SASL errors. The stream goes on, the peer may try again.
 
-use crate::ns;
 use crate::stream_error::conditions;
+use crate::{Element, ns};
 
 conditions! {
     /// The defined conditions of RFC 6120 §6.5.
@@ -47,6 +47,20 @@ impl SaslFailure {
         Self { condition, text: None }
     }
 
+    /// Reads `<failure/>`. A condition that is not defined becomes `not-authorized`.
+    pub fn from_element(failure: &Element) -> Self {
+        let mut condition = SaslCondition::NotAuthorized;
+        let mut text = None;
+        for child in failure.children().filter(|child| child.namespace() == ns::SASL) {
+            match SaslCondition::from_name(child.name()) {
+                Some(defined) => condition = defined,
+                None if child.name() == "text" => text = Some(child.text()),
+                None => {}
+            }
+        }
+        Self { condition, text }
+    }
+
     /// Appends `<failure/>`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<failure xmlns='");
@@ -66,5 +80,29 @@ impl SaslFailure {
 impl From<SaslCondition> for SaslFailure {
     fn from(condition: SaslCondition) -> Self {
         Self::new(condition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_read_as_it_was_written() {
+        for &condition in SaslCondition::ALL {
+            for text in [None, Some("a & b".to_owned())] {
+                let failure = SaslFailure { condition, text };
+                let mut out = Vec::new();
+                failure.write(&mut out);
+                let element = Element::parse(&out).expect("well-formed");
+                assert_eq!(SaslFailure::from_element(&element), failure);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_condition_is_read_as_not_authorized() {
+        let failure = Element::new(ns::SASL, "failure").with_child(Element::new(ns::SASL, "bad-protocol"));
+        assert_eq!(SaslFailure::from_element(&failure), SaslCondition::NotAuthorized.into());
     }
 }

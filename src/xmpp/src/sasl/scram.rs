@@ -48,7 +48,7 @@ impl Keys {
         let client_signature = sign(hash, self.stored_key.expose(), auth_message);
         let client_key = xor(proof.expose(), client_signature.as_ref());
         let stored_key = digest::digest(hash.digest(), client_key.expose());
-        let right = self.stored_key.matches(stored_key.as_ref()) && proof.expose().len() == hash.len();
+        let right = self.stored_key.matches(stored_key.as_ref()) && proof.expose().len() == hash.output_len();
         let server_signature = server_signature(hash, &self.server_key, auth_message);
         right.then_some(server_signature)
     }
@@ -63,7 +63,7 @@ impl Keys {
 /// SaltedPassword: PBKDF2 with HMAC over `iterations` rounds (0 counts as 1).
 pub fn salted_password(hash: Hash, password: &Secret, salt: &[u8], iterations: u32) -> Secret {
     let rounds = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
-    let mut salted = vec![0; hash.len()];
+    let mut salted = vec![0; hash.output_len()];
     pbkdf2::derive(hash.pbkdf2(), rounds, salt, password.expose(), &mut salted);
     Secret::new(salted)
 }
@@ -103,8 +103,7 @@ fn xor(left: &[u8], right: &[u8]) -> Secret {
 
 impl Hash {
     /// Bytes of the hash function's output, hence of each key and proof.
-    #[allow(clippy::len_without_is_empty)] // a hash is never empty
-    pub fn len(self) -> usize {
+    pub fn output_len(self) -> usize {
         self.digest().output_len()
     }
 
