@@ -39,7 +39,7 @@ pub(crate) async fn set_password(context: &mut Context<'_>, password: &Secret) -
     if !ports.store().set_credentials(ports.fence(), &context.account.jid, &credentials).await? {
         return Err(AccountError::NotFound);
     }
-    end_sessions(context, context.session.map(|session| session.key), "the password has been changed").await;
+    end_other_sessions(context, || parting("the password has been changed")).await;
     Ok(())
 }
 
@@ -56,7 +56,9 @@ pub(crate) async fn remove(context: &mut Context<'_>) -> Result<(), AccountError
     }
     let hooks = context.hooks;
     hooks.account_removed.run(context, &mut AccountRemoved).await;
-    end_sessions(context, None, "the account has been removed").await;
+    let error = || parting("the account has been removed");
+    end_other_sessions(context, error).await;
+    context.parting = Some(error());
     Ok(())
 }
 
@@ -73,11 +75,16 @@ pub(crate) async fn close(context: &Context<'_>, resource: Option<&str>) -> Resu
     if found { Ok(()) } else { Err(AdminError::NotFound("session")) }
 }
 
-async fn end_sessions(context: &Context<'_>, but: Option<crate::SessionKey>, why: &str) {
-    for session in context.sessions().iter().filter(|session| Some(session.key) != but) {
-        let error = StreamError::new(StreamCondition::NotAuthorized).with_text(why);
-        context.ports.close(&context.account.jid, session.key, error).await;
+/// Ends the account's sessions but that of this event, if it has one.
+async fn end_other_sessions(context: &Context<'_>, error: impl Fn() -> StreamError) {
+    let own = context.session.map(|session| session.key);
+    for session in context.sessions().iter().filter(|session| Some(session.key) != own) {
+        context.ports.close(&context.account.jid, session.key, error()).await;
     }
+}
+
+fn parting(why: &str) -> StreamError {
+    StreamError::new(StreamCondition::NotAuthorized).with_text(why)
 }
 
 /// The verifiers of a password as typed.

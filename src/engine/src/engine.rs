@@ -137,6 +137,9 @@ impl Engine {
     ) {
         if let Some(mut context) = self.context(account, Some(session), ports) {
             routing::outbound(&mut context, session, stanza).await;
+            if let Some(error) = context.parting.take() {
+                ports.close(&context.account.jid, session.key, error).await;
+            }
         }
     }
 
@@ -226,7 +229,7 @@ impl Engine {
             tracing::warn!(account = %account.jid, "an event for a domain that is not served is dropped");
             return None;
         };
-        Some(Context { ports, account, host: hooks.host(), hooks, session, settings: &self.settings })
+        Some(Context { ports, account, host: hooks.host(), hooks, session, settings: &self.settings, parting: None })
     }
 }
 

@@ -3,6 +3,7 @@
 use vesta_xmpp::StanzaError;
 use vesta_xmpp::stanza_error::{Condition, ErrorType};
 
+use crate::hooks::AccountError;
 use crate::ports::Undecided;
 use crate::store::StoreError;
 
@@ -25,5 +26,19 @@ impl From<Undecided> for StanzaError {
         StanzaError::new(Condition::ResourceConstraint)
             .with_type(ErrorType::Wait)
             .with_text("the server can't do this just now")
+    }
+}
+
+impl From<AccountError> for StanzaError {
+    /// `conflict` for a name that is taken, `not-acceptable` for a password that can't be used (XEP-0077 §3.1),
+    /// `registration-required` where there is no account.
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Exists => Condition::Conflict.into(),
+            AccountError::NotFound => Condition::RegistrationRequired.into(),
+            AccountError::Password(_) => StanzaError::new(Condition::NotAcceptable).with_text(error.to_string()),
+            AccountError::Store(error) => error.into(),
+            AccountError::Undecided(error) => error.into(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vesta_xmpp::{Envelope, Jid, Secret};
+use vesta_xmpp::{Envelope, Jid, Secret, StreamError};
 
 use super::Hooks;
 use crate::accounts;
@@ -25,6 +25,8 @@ pub struct Context<'a> {
     pub session: Option<&'a Arc<Session>>,
     /// The engine's settings.
     pub settings: &'a Settings,
+    /// What the session of this event ends with, once it has its answer.
+    pub(crate) parting: Option<StreamError>,
 }
 
 /// Why an account was not made, changed or removed.
@@ -93,7 +95,8 @@ impl Context<'_> {
         accounts::set_password(self, password).await
     }
 
-    /// Removes the account and its data, cancels its subscriptions and ends its sessions.
+    /// Removes the account and its data, cancels its subscriptions and ends its sessions; that of this event when it has its
+    /// answer.
     ///
     /// # Errors
     /// See [`AccountError`].
