@@ -1,0 +1,181 @@
+//! The links that connection managers make: frames come in here, and the writer sends what found a link full.
+
+use std::sync::Arc;
+
+use vesta_engine::SessionKey;
+use vesta_wire::attach::{Announced, Inbound, RequestId, ToManager, ToRouter, VERSION};
+use vesta_wire::ids::shard_of;
+use vesta_wire::link::RouterLink;
+use vesta_wire::{Epoch, Sequence, SessionId, ShardId};
+use vesta_xmpp::{BareJid, FullJid};
+
+use super::managers::{ManagerHandle, Next};
+use crate::clock;
+use crate::router::Router;
+use crate::shard::inbox::Arrival;
+use crate::shard::leading::Leading;
+use crate::shard::work::{Token, Work};
+
+/// How many frames are taken from a link at once.
+const BATCH: usize = 256;
+
+/// Serves one manager's link until it is gone.
+pub async fn serve(router: Arc<Router>, mut link: RouterLink, peer: Option<String>) {
+    let Some(ToRouter::Hello { manager, version }) = link.receiver.recv().await else {
+        tracing::warn!(?peer, "a connection manager's link did not begin with hello");
+        return;
+    };
+    if peer.as_deref().is_some_and(|peer| *peer != *manager.name) {
+        tracing::error!(?peer, %manager, "a connection manager's name is not the one in its certificate: link refused");
+        return;
+    }
+    tracing::info!(%manager, version, "connection manager attached");
+    let handle = Arc::new(ManagerHandle::new(manager, link.sender));
+    handle.send(ToManager::Welcome {
+        version: VERSION,
+        node: router.node(),
+        shards: router.shards(),
+        routers: router.routers(),
+        leaders: router.leaders(),
+    });
+    router.managers.attach(handle.clone(), clock::instant());
+    let writer = write(&router, &handle);
+    let reader = read(&router, &handle, &mut link.receiver);
+    tokio::select! {
+        () = writer => {}
+        () = reader => {}
+    }
+    router.managers.detach(&handle, clock::instant());
+    for leading in router.led_shards() {
+        leading.delivery.link_lost(&handle);
+    }
+    tracing::warn!(manager = %handle.name, "connection manager detached");
+}
+
+async fn write(router: &Arc<Router>, handle: &Arc<ManagerHandle>) {
+    while let Some((permit, next)) = handle.next().await {
+        match next {
+            Next::Frame(frame) => permit.send(frame),
+            Next::Session(session) => {
+                let frame = router
+                    .leading(session.shard)
+                    .and_then(|leading| leading.delivery.next_lagging(session.number, handle));
+                if let Some(frame) = frame {
+                    permit.send(frame);
+                    handle.lag(session);
+                }
+            }
+        }
+    }
+}
+
+async fn read(
+    router: &Arc<Router>,
+    handle: &Arc<ManagerHandle>,
+    receiver: &mut tokio::sync::mpsc::Receiver<ToRouter>,
+) {
+    let mut frames = Vec::with_capacity(BATCH);
+    while receiver.recv_many(&mut frames, BATCH).await > 0 {
+        handle.begin_batch();
+        for frame in frames.drain(..) {
+            handle_frame(router, handle, frame);
+        }
+        handle.end_batch();
+    }
+}
+
+fn handle_frame(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
+    match frame {
+        ToRouter::Inbound { session, epoch, sequence, event } => inbound(router, session, epoch, sequence, event),
+        ToRouter::Delivered { session, epoch, sequence } => {
+            if let Some(leading) = router.leading(session.shard) {
+                leading.delivery.confirm(session.number, epoch, sequence);
+            }
+        }
+        ToRouter::Ask { request, question } => {
+            if let Some(leading) = leading_of(router, handle, request, question.account()) {
+                router.authenticate(leading, handle.clone(), request, question);
+            }
+        }
+        ToRouter::Bind { request, account, resource, stream } => {
+            if let Some(leading) = leading_of(router, handle, request, &account) {
+                leading.submit_or_refuse(&account, Work::Bind { manager: handle.clone(), request, resource, stream });
+            }
+        }
+        ToRouter::Register { request, host, stanza } => {
+            if let Some(leading) = leading_of(router, handle, request, &host) {
+                leading
+                    .submit_or_refuse(&host, Work::Register { manager: handle.clone(), request, stanza: Box::new(stanza) });
+            }
+        }
+        ToRouter::Announce { session, epoch, jid, stream: _, received, accepted } => {
+            announce(router, handle, session, epoch, &jid, (received, accepted));
+        }
+        ToRouter::Ping => handle.send(ToManager::Pong),
+        ToRouter::Hello { .. } => tracing::warn!(manager = %handle.name, "a second hello on one link is ignored"),
+    }
+}
+
+/// The leadership that serves a request for `account`; tells the manager if it is not here.
+fn leading_of(
+    router: &Arc<Router>,
+    handle: &ManagerHandle,
+    request: RequestId,
+    account: &BareJid,
+) -> Option<Arc<Leading>> {
+    let shard = shard_of(account.as_str(), router.shards());
+    let leading = router.leading(shard);
+    if leading.is_none() {
+        handle.send(ToManager::NotLeader { request, leader: router.leader(shard) });
+    }
+    leading
+}
+
+/// A frame for a shard that is led elsewhere, or of an unknown session, is left unaccepted: the manager sends it to whom it
+/// should, or is told on its announcement that the session is gone.
+fn inbound(router: &Arc<Router>, session: SessionId, epoch: Epoch, sequence: Sequence, event: Inbound) {
+    let Some(leading) = router.leading(session.shard) else { return };
+    if leading.delivery.arrive(session.number, epoch, sequence) != Some(Arrival::Next) {
+        return;
+    }
+    let key = SessionKey { number: session.number, epoch: epoch.0 };
+    let Some(account) = leading.account_of(key) else { return };
+    let ingress = vesta_wire::forward::IngressId { session, epoch, sequence, part: 0 };
+    let token = Token::new(ingress, &leading);
+    let work = match event {
+        Inbound::Stanza(stanza) => Work::Outbound { session: session.number, epoch, stanza, token },
+        Inbound::Ended(reason) => Work::StreamEnded { session: session.number, epoch, reason, token },
+    };
+    leading.submit_or_refuse(&account, work);
+}
+
+fn announce(
+    router: &Arc<Router>,
+    handle: &Arc<ManagerHandle>,
+    session: SessionId,
+    epoch: Epoch,
+    jid: &FullJid,
+    (received, accepted): (Sequence, Sequence),
+) {
+    let answer = |outcome| handle.send(ToManager::Announced { session, epoch, outcome });
+    let Some(leading) = router.leading(session.shard) else {
+        return answer(Announced::NotLeader(router.leader(session.shard)));
+    };
+    let key = SessionKey { number: session.number, epoch: epoch.0 };
+    let known = leading.group.read(|machine| {
+        machine.0.record(key).is_some_and(|record| record.session.jid == *jid && record.manager == handle.name)
+    });
+    if !known {
+        return answer(Announced::Unknown);
+    }
+    let accepted = leading.delivery.announced(key, handle.clone(), received, accepted);
+    answer(Announced::Continues { accepted });
+}
+
+/// Tells every manager who leads a shard now.
+pub fn tell_leader(router: &Router, shard: ShardId) {
+    let leader = router.leader(shard);
+    for link in router.managers.links() {
+        link.send(ToManager::Leaders(vec![leader]));
+    }
+}

@@ -1,0 +1,109 @@
+//! What each router does with the placement: opens the replicas that are its own, and follows who leads them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vesta_wire::attach::{Leader, RouterInfo};
+use vesta_wire::raft::GroupId;
+use vesta_wire::{ShardId, Term};
+
+use crate::raft::{Group, Leadership, RaftHost};
+use crate::router::Router;
+use crate::shard::leading::{Leading, ShardMachine};
+
+/// How long the preferred leader of a new shard is waited for before another founds its group.
+const PREFERRED_FIRST: Duration = Duration::from_secs(3);
+
+/// Runs until the router ends.
+pub async fn keep(router: Arc<Router>, host: RaftHost) {
+    let Some(meta) = router.meta().cloned() else { return };
+    let mut applied = meta.applied();
+    let mut open = HashSet::new();
+    loop {
+        applied.borrow_and_update();
+        let own = router.node();
+        let shards: Vec<_> = meta.read(|machine| {
+            let all = (0..machine.0.shards()).map(ShardId);
+            let held = all.filter(|shard| machine.0.voters(*shard).contains(&own));
+            held.map(|shard| (shard, voters(&machine.0, shard))).collect()
+        });
+        for (shard, voters) in shards {
+            if open.insert(shard) && !open_shard(&router, &host, shard, voters).await {
+                return;
+            }
+        }
+        if applied.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn voters(state: &super::state::MetaState, shard: ShardId) -> Vec<RouterInfo> {
+    state.voters(shard).iter().filter_map(|node| state.router(*node).cloned()).collect()
+}
+
+/// Opens one replica. `false`: it can't be opened, the router ends.
+async fn open_shard(router: &Arc<Router>, host: &RaftHost, shard: ShardId, voters: Vec<RouterInfo>) -> bool {
+    let id = GroupId(shard.0 + 1);
+    let opened =
+        host.open_group(id, router.node(), ShardMachine::default(), router.dialers.raft.clone()).await;
+    let group = match opened {
+        Ok(group) => group,
+        Err(error) => {
+            tracing::error!(%shard, %error, "a shard's replica can't be opened: the router ends");
+            router.cancel.cancel();
+            return false;
+        }
+    };
+    router.hold(shard, group.clone());
+    router.spawn(follow(router.clone(), shard, group.clone()));
+    let preferred = voters.first().is_some_and(|first| first.node == router.node());
+    let found = async move {
+        if !preferred {
+            tokio::time::sleep(PREFERRED_FIRST).await;
+        }
+        // Does nothing where the group has a membership already.
+        if let Err(error) = group.initialize(&voters).await {
+            tracing::error!(%shard, %error, "a shard's group can't be founded");
+        }
+    };
+    if preferred { found.await } else { router.spawn(found) }
+    true
+}
+
+/// Follows who leads a shard, and leads it while this node does.
+async fn follow(router: Arc<Router>, shard: ShardId, group: Group<ShardMachine>) {
+    let mut leadership = group.leadership();
+    loop {
+        let now = *leadership.borrow_and_update();
+        let led = router.leading(shard);
+        if let Some(led) = &led
+            && (!now.leading || led.fence.term != now.term.0)
+        {
+            // Nobody is sent here from now on, before what waits is sent on.
+            router.lead(shard, None);
+            tell(&router, shard, Leadership { leading: false, ..now });
+            tracing::info!(%shard, term = led.fence.term, "leads no longer");
+            led.end().await;
+        }
+        if now.leading && led.is_none_or(|led| led.fence.term != now.term.0) {
+            tracing::info!(%shard, term = now.term.0, "leads");
+            let leading = Leading::new(router.clone(), shard, router.generation, now.term, group.clone());
+            router.lead(shard, Some(Arc::new(leading)));
+        }
+        tell(&router, shard, now);
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn tell(router: &Router, shard: ShardId, leadership: Leadership) {
+    let own = router.node();
+    let node = leadership.leader.filter(|node| *node != own || leadership.leading);
+    // Term 0 is nobody's.
+    if leadership.term > Term(0) {
+        router.learn_leader(Leader { shard, term: leadership.term, node });
+    }
+}

@@ -1,0 +1,355 @@
+//! A router: the shards it holds, the links it serves, and the way of a stanza between them.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vesta_engine::{Engine, Hosts, Store};
+use vesta_wire::attach::{Leader, RequestId, RouterInfo, ToManager};
+use vesta_wire::cluster::{ClusterDialer, ClusterId};
+use vesta_wire::ids::shard_of;
+use vesta_wire::link::{AttachAcceptor, ForwardAcceptor, ForwardDialer, OwnerLink, RouterLink};
+use vesta_wire::raft::RaftDialer;
+use vesta_wire::{NodeId, ShardId, Term};
+use vesta_xmpp::sasl::{Answer, Question, SaslCondition};
+use vesta_xmpp::stanza_error::Condition;
+use vesta_xmpp::{Envelope, StanzaError};
+
+use crate::config::RouterConfig;
+use crate::links::forward::{Forwarder, Pending};
+use crate::links::managers::{ManagerHandle, Managers};
+use crate::links::{attach, forward};
+use crate::meta::MetaMachine;
+use crate::metrics::RouterMetrics;
+use crate::raft::Group;
+use crate::shard::leading::{Leading, Refused, ShardMachine};
+use crate::shard::ports::ShardPorts;
+use crate::shard::work::{Token, Work};
+
+/// How many SASL questions are worked at. More wait; [`ASKED_MAX`] bounds them.
+const ASKED_AT_ONCE: usize = 256;
+/// How many SASL questions may wait. More are answered `temporary-auth-failure`.
+const ASKED_MAX: usize = 8_192;
+
+/// How a router reaches others.
+#[derive(Clone)]
+pub struct Dialers {
+    /// For Raft.
+    pub raft: Arc<dyn RaftDialer>,
+    /// For stanzas.
+    pub forward: Arc<dyn ForwardDialer>,
+    /// For the cluster's own business.
+    pub cluster: Arc<dyn ClusterDialer>,
+}
+
+/// See the module's documentation.
+pub struct Router {
+    /// What it was told.
+    pub config: RouterConfig,
+    /// The decisions.
+    pub engine: Arc<Engine>,
+    /// Durable data.
+    pub store: Arc<dyn Store>,
+    /// The virtual hosts.
+    pub hosts: Arc<Hosts>,
+    /// The connection managers.
+    pub managers: Managers,
+    /// What is counted.
+    pub metrics: Arc<RouterMetrics>,
+    /// How others are reached.
+    pub dialers: Dialers,
+    /// Ends everything.
+    pub cancel: CancellationToken,
+    /// Every task of this router that is not a leadership's.
+    pub tasks: TaskTracker,
+    /// Counts the lives of groups whose log is in memory; 0 where it is on disk.
+    pub generation: u64,
+    member: OnceLock<(ClusterId, NodeId)>,
+    meta: OnceLock<Group<MetaMachine>>,
+    shards: RwLock<Vec<Slot>>,
+    forwarder: Forwarder,
+    asked: Semaphore,
+    asking: Semaphore,
+}
+
+/// What this node knows of and has of one shard.
+#[derive(Default)]
+struct Slot {
+    group: Option<Group<ShardMachine>>,
+    leading: Option<Arc<Leading>>,
+    leader: Option<NodeId>,
+    term: Term,
+}
+
+/// What a router is made of.
+pub struct Parts {
+    /// See [`Router::config`].
+    pub config: RouterConfig,
+    /// See [`Router::engine`].
+    pub engine: Arc<Engine>,
+    /// See [`Router::store`].
+    pub store: Arc<dyn Store>,
+    /// See [`Router::hosts`].
+    pub hosts: Arc<Hosts>,
+    /// See [`Router::dialers`].
+    pub dialers: Dialers,
+    /// See [`Router::generation`].
+    pub generation: u64,
+    /// See [`Router::metrics`].
+    pub metrics: Arc<RouterMetrics>,
+}
+
+impl Router {
+    /// A router that is in no cluster yet. [`crate::meta::join`] brings it into one.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let (forwarder, forwarding) = Forwarder::new();
+        let router = Arc::new(Self {
+            config: parts.config,
+            engine: parts.engine,
+            store: parts.store,
+            hosts: parts.hosts,
+            managers: Managers::default(),
+            metrics: parts.metrics,
+            dialers: parts.dialers,
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            generation: parts.generation,
+            member: OnceLock::new(),
+            meta: OnceLock::new(),
+            shards: RwLock::default(),
+            forwarder,
+            asked: Semaphore::new(ASKED_MAX),
+            asking: Semaphore::new(ASKED_AT_ONCE),
+        });
+        router.spawn(forward::run(router.clone(), forwarding));
+        router.spawn(crate::sweep::run(router.clone()));
+        router
+    }
+
+    /// Spawns a task that ends with the router.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            let _ = cancel.run_until_cancelled_owned(future).await;
+        });
+    }
+
+    /// Takes the router's place in the cluster. Called once.
+    pub fn enter(&self, cluster: ClusterId, node: NodeId, meta: Group<MetaMachine>) {
+        let first = self.member.set((cluster, node)).is_ok() & self.meta.set(meta).is_ok();
+        debug_assert!(first, "a router enters one cluster, once");
+    }
+
+    /// The cluster and this node's Raft id there, once it is in one.
+    pub fn member(&self) -> Option<(ClusterId, NodeId)> {
+        self.member.get().copied()
+    }
+
+    /// This node's Raft id; 0 before it is in a cluster.
+    pub fn node(&self) -> NodeId {
+        self.member().map_or(NodeId(0), |(_, node)| node)
+    }
+
+    /// The group `meta`, once this node is in a cluster.
+    pub fn meta(&self) -> Option<&Group<MetaMachine>> {
+        self.meta.get()
+    }
+
+    /// The number of shards; 0 before the cluster is founded.
+    pub fn shards(&self) -> u32 {
+        self.meta.get().map_or(0, |meta| meta.read(|machine| machine.0.shards()))
+    }
+
+    /// All routers of the cluster.
+    pub fn routers(&self) -> Vec<RouterInfo> {
+        self.meta.get().map_or_else(Vec::new, |meta| meta.read(|machine| machine.0.routers().cloned().collect()))
+    }
+
+    /// One router of the cluster.
+    pub fn router(&self, node: NodeId) -> Option<RouterInfo> {
+        self.meta.get()?.read(|machine| machine.0.router(node).cloned())
+    }
+
+    /// This node holds a replica of the shard.
+    pub fn hold(&self, shard: ShardId, group: Group<ShardMachine>) {
+        self.with_slot(shard, |slot| slot.group = Some(group));
+    }
+
+    /// The replica of a shard, if this node has one.
+    pub fn group(&self, shard: ShardId) -> Option<Group<ShardMachine>> {
+        self.shards.read().get(shard.0 as usize)?.group.clone()
+    }
+
+    /// Begins or ends to lead a shard. Returns the leadership that ended.
+    pub fn lead(&self, shard: ShardId, leading: Option<Arc<Leading>>) -> Option<Arc<Leading>> {
+        let old = self.with_slot(shard, |slot| std::mem::replace(&mut slot.leading, leading));
+        self.metrics.led_shards.set(self.led_shards().len() as i64);
+        old
+    }
+
+    /// The leadership of a shard, if this node leads it.
+    pub fn leading(&self, shard: ShardId) -> Option<Arc<Leading>> {
+        self.shards.read().get(shard.0 as usize)?.leading.clone()
+    }
+
+    /// Every shard that this node leads.
+    pub fn led_shards(&self) -> Vec<Arc<Leading>> {
+        self.shards.read().iter().filter_map(|slot| slot.leading.clone()).collect()
+    }
+
+    /// News of a shard's leader. Older news than what is known is ignored.
+    pub fn learn_leader(&self, leader: Leader) {
+        let changed = self.with_slot(leader.shard, |slot| {
+            if leader.term < slot.term || (leader.term == slot.term && leader.node == slot.leader) {
+                return false;
+            }
+            slot.term = leader.term;
+            slot.leader = leader.node;
+            true
+        });
+        if changed {
+            attach::tell_leader(self, leader.shard);
+            self.forwarder.leader_changed(leader.shard);
+        }
+    }
+
+    /// Whom this node takes for a shard's leader.
+    pub fn leader(&self, shard: ShardId) -> Leader {
+        let slots = self.shards.read();
+        let (node, term) = slots.get(shard.0 as usize).map_or((None, Term(0)), |slot| (slot.leader, slot.term));
+        Leader { shard, term, node }
+    }
+
+    /// Whom this node takes for the leaders of all shards.
+    pub fn leaders(&self) -> Vec<Leader> {
+        (0..self.shards()).map(|shard| self.leader(ShardId(shard))).collect()
+    }
+
+    fn with_slot<R>(&self, shard: ShardId, act: impl FnOnce(&mut Slot) -> R) -> R {
+        let mut slots = self.shards.write();
+        let at = shard.0 as usize;
+        if slots.len() <= at {
+            slots.resize_with(at + 1, Slot::default);
+        }
+        act(&mut slots[at])
+    }
+
+    /// Gives a stanza to the owner of its `to`: here, or through the link to the router that leads its shard. What can't be routed
+    /// comes back as an error.
+    pub fn route(self: &Arc<Self>, stanza: Arc<Envelope>, token: Token) {
+        let Some(to) = &stanza.to else {
+            tracing::error!(kind = ?stanza.kind, "a stanza without address was to be routed");
+            return;
+        };
+        if !self.hosts.serves(to.domain()) {
+            return self.bounce(&stanza, &Condition::RemoteServerNotFound.into());
+        }
+        self.metrics.routed();
+        let account = to.to_bare();
+        let shard = shard_of(account.as_str(), self.shards());
+        // What waits for the shard's leader goes first, so that nothing is overtaken (P3).
+        let leading = self.leading(shard).filter(|_| self.forwarder.is_idle(shard));
+        let Some(leading) = leading else {
+            return self.forward(Pending::new(shard, stanza, token));
+        };
+        match leading.submit(&account, Work::Inbound { stanza, token }) {
+            Ok(()) => {}
+            Err(Refused::Ended(work)) => {
+                if let Work::Inbound { stanza, token } = *work {
+                    self.forward(Pending::new(shard, stanza, token));
+                }
+            }
+            Err(Refused::Full(work)) => {
+                if let Work::Inbound { stanza, .. } = *work {
+                    self.bounce(&stanza, &crate::shard::work::overloaded());
+                }
+            }
+        }
+    }
+
+    fn forward(self: &Arc<Self>, pending: Pending) {
+        if let Err(pending) = self.forwarder.push(pending) {
+            let busy = StanzaError::new(Condition::ResourceConstraint)
+                .with_text("The server is too busy to pass this on. Try again later.");
+            self.bounce(&pending.stanza, &busy);
+        }
+    }
+
+    /// Sends an error back to the sender of a stanza, if it may be answered.
+    pub fn bounce(self: &Arc<Self>, stanza: &Envelope, error: &StanzaError) {
+        self.metrics.bounced();
+        if let Some(answer) = stanza.error(error) {
+            self.route_back(answer);
+        }
+    }
+
+    /// Routes an error that answers a stanza.
+    pub fn route_back(self: &Arc<Self>, answer: Envelope) {
+        if answer.to.as_ref().is_some_and(|to| self.hosts.serves(to.domain())) {
+            self.route(Arc::new(answer), Token::none());
+        }
+    }
+
+    /// Answers a step of SASL. Runs beside the account's other events: deriving keys takes milliseconds.
+    pub fn authenticate(
+        self: &Arc<Self>,
+        leading: Arc<Leading>,
+        manager: Arc<ManagerHandle>,
+        request: RequestId,
+        question: Question,
+    ) {
+        let Ok(asked) = self.asked.try_acquire() else {
+            self.metrics.authentication("overloaded");
+            let answer = Answer::Denied(SaslCondition::TemporaryAuthFailure);
+            return manager.send(ToManager::Answered { request, answer });
+        };
+        asked.forget();
+        let router = self.clone();
+        let work = Box::pin(async move {
+            // The semaphore is never closed.
+            let _turn = router.asking.acquire().await;
+            let ports = ShardPorts { leading: &leading, token: Token::none() };
+            let answer = router.engine.authenticate(question, &ports).await;
+            router.metrics.authentication(match &answer {
+                Answer::Salt { .. } => "salt",
+                Answer::Accepted { .. } => "accepted",
+                Answer::Denied(condition) => condition.name(),
+            });
+            manager.send(ToManager::Answered { request, answer });
+            router.asked.add_permits(1);
+        });
+        if let Some(rest) = crate::shard::queue::run_inline(work) {
+            self.spawn(rest);
+        }
+    }
+
+    /// Stops: leaderships end, links close, tasks are waited for.
+    pub async fn stop(&self) {
+        self.cancel.cancel();
+        let led = self.led_shards();
+        for leading in led {
+            self.lead(leading.shard, None);
+            leading.end().await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// What takes the links that others make to a router.
+pub struct Acceptor(pub Arc<Router>);
+
+impl AttachAcceptor for Acceptor {
+    fn accept(&self, link: RouterLink, peer: Option<String>) {
+        self.0.spawn(attach::serve(self.0.clone(), link, peer));
+    }
+}
+
+impl ForwardAcceptor for Acceptor {
+    fn accept(&self, link: OwnerLink, peer: Option<String>) {
+        self.0.spawn(forward::serve(self.0.clone(), link, peer));
+    }
+}

@@ -1,0 +1,293 @@
+//! What a shard's leader holds of each session in memory: inbox, outbox, and the link that the session's stream is behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use vesta_engine::SessionKey;
+use vesta_wire::attach::{Target, ToManager};
+use vesta_wire::{Epoch, Sequence, SessionId, ShardId, Term};
+use vesta_xmpp::Envelope;
+
+use super::inbox::{Arrival, Inbox};
+use super::outbox::Outbox;
+use crate::links::managers::ManagerHandle;
+
+/// The sessions of one shard, for as long as this node leads it.
+#[derive(Debug)]
+pub struct Delivery {
+    shard: ShardId,
+    term: Term,
+    sessions: Mutex<HashMap<u64, Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    epoch: Epoch,
+    /// `None` until the manager has announced the session: what was accepted before is not known.
+    inbox: Option<Inbox>,
+    outbox: Outbox,
+    /// `None` until the manager has announced the session, and while its link is away.
+    link: Option<Arc<ManagerHandle>>,
+    /// Whether the link's writer is sending what the outbox holds: new stanzas queue behind.
+    lagging: bool,
+}
+
+/// Sessions whose outbox is full: they have to end.
+pub type Overflowing = SmallVec<[SessionKey; 1]>;
+
+impl Delivery {
+    /// Nothing yet.
+    pub fn new(shard: ShardId, term: Term) -> Self {
+        Self { shard, term, sessions: Mutex::default() }
+    }
+
+    fn id(&self, number: u64) -> SessionId {
+        SessionId { shard: self.shard, number }
+    }
+
+    /// A session that was bound just now over `link`.
+    pub fn bound(&self, key: SessionKey, link: Arc<ManagerHandle>) {
+        let held = Held {
+            epoch: Epoch(key.epoch),
+            inbox: Some(Inbox::default()),
+            outbox: Outbox::fresh(),
+            link: Some(link),
+            lagging: false,
+        };
+        self.sessions.lock().entry(key.number).or_insert(held);
+    }
+
+    /// A manager says what it has of a session. Returns up to where its inbound frames are done.
+    pub fn announced(
+        &self,
+        key: SessionKey,
+        link: Arc<ManagerHandle>,
+        received: Sequence,
+        accepted: Sequence,
+    ) -> Sequence {
+        let mut sessions = self.sessions.lock();
+        let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(key));
+        held.outbox.resynchronise(received);
+        held.lagging = held.outbox.has_unsent();
+        if held.lagging {
+            link.lag(self.id(key.number));
+        }
+        held.link = Some(link);
+        held.inbox.get_or_insert_with(|| Inbox::from(accepted)).accepted()
+    }
+
+    /// Whether the session's manager has bound or announced it here.
+    pub fn knows(&self, key: SessionKey) -> bool {
+        self.sessions.lock().get(&key.number).is_some_and(|held| held.link.is_some())
+    }
+
+    /// A link has gone: its sessions wait for their manager to come back.
+    pub fn link_lost(&self, link: &Arc<ManagerHandle>) {
+        for held in self.sessions.lock().values_mut() {
+            if held.link.as_ref().is_some_and(|it| Arc::ptr_eq(it, link)) {
+                held.link = None;
+                held.lagging = false;
+            }
+        }
+    }
+
+    /// A session has ended. Returns its link, and what its client has not taken.
+    pub fn ended(&self, key: SessionKey) -> (Option<Arc<ManagerHandle>>, Vec<Arc<Envelope>>) {
+        match self.sessions.lock().remove(&key.number) {
+            Some(held) => (held.link, held.outbox.into_unconfirmed()),
+            None => (None, Vec::new()),
+        }
+    }
+
+    /// An inbound frame has come. `None`: the session is not held here in this epoch, or was not announced yet.
+    pub fn arrive(&self, number: u64, epoch: Epoch, sequence: Sequence) -> Option<Arrival> {
+        let mut sessions = self.sessions.lock();
+        let held = sessions.get_mut(&number).filter(|held| held.epoch == epoch)?;
+        Some(held.inbox.as_mut()?.arrive(sequence))
+    }
+
+    /// An inbound frame is done with: the manager is told when the prefix has grown.
+    pub fn finish(&self, number: u64, epoch: Epoch, sequence: Sequence) {
+        let mut sessions = self.sessions.lock();
+        let Some(held) = sessions.get_mut(&number).filter(|held| held.epoch == epoch) else { return };
+        if let Some(accepted) = held.inbox.as_mut().and_then(|inbox| inbox.finish(sequence))
+            && let Some(link) = &held.link
+        {
+            link.accept(self.id(number), epoch, accepted);
+        }
+    }
+
+    /// The manager confirms what it has delivered.
+    pub fn confirm(&self, number: u64, epoch: Epoch, sequence: Sequence) {
+        let mut sessions = self.sessions.lock();
+        if let Some(held) = sessions.get_mut(&number).filter(|held| held.epoch == epoch) {
+            held.outbox.confirm(sequence);
+        }
+    }
+
+    /// Puts a stanza into the outboxes of sessions and sends it: one frame for each connection manager.
+    pub fn deliver(&self, targets: &[SessionKey], stanza: &Arc<Envelope>) -> Overflowing {
+        let mut overflowing = Overflowing::new();
+        let mut frames: SmallVec<[(Arc<ManagerHandle>, Vec<Target>); 2]> = SmallVec::new();
+        let mut sessions = self.sessions.lock();
+        for key in targets {
+            let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(*key));
+            if held.epoch != Epoch(key.epoch) {
+                continue;
+            }
+            if held.outbox.push(stanza.clone()).is_err() {
+                overflowing.push(*key);
+                continue;
+            }
+            let Some(link) = held.link.as_ref().filter(|_| !held.lagging) else { continue };
+            let Some((sequence, _)) = held.outbox.next_unsent() else { continue };
+            let target = Target { session: key.number, epoch: held.epoch, sequence };
+            match frames.iter_mut().find(|(it, _)| Arc::ptr_eq(it, link)) {
+                Some((_, targets)) => targets.push(target),
+                None => frames.push((link.clone(), vec![target])),
+            }
+        }
+        // Sent under the lock, so that two threads can't turn the numbers of a session around. Sending never waits.
+        for (link, targets) in frames {
+            let numbers: SmallVec<[u64; 2]> = targets.iter().map(|target| target.session).collect();
+            if link.try_deliver(self.frame(targets, stanza.clone())) {
+                continue;
+            }
+            for number in numbers {
+                if let Some(held) = sessions.get_mut(&number) {
+                    held.outbox.unsend();
+                    held.lagging = true;
+                    link.lag(self.id(number));
+                }
+            }
+        }
+        overflowing
+    }
+
+    /// The next stanza of a lagging session, for its link's writer. `None`: it lags no longer.
+    pub fn next_lagging(&self, number: u64, link: &Arc<ManagerHandle>) -> Option<ToManager> {
+        let mut sessions = self.sessions.lock();
+        let held = sessions.get_mut(&number)?;
+        if !held.link.as_ref().is_some_and(|it| Arc::ptr_eq(it, link)) {
+            return None;
+        }
+        let Some((sequence, stanza)) = held.outbox.next_unsent() else {
+            held.lagging = false;
+            return None;
+        };
+        let target = Target { session: number, epoch: held.epoch, sequence };
+        // It stays lagging until a call finds nothing more: what comes meanwhile must not overtake the frame on its way.
+        Some(self.frame(vec![target], stanza))
+    }
+
+    fn frame(&self, targets: Vec<Target>, stanza: Arc<Envelope>) -> ToManager {
+        ToManager::Deliver { shard: self.shard, term: self.term, targets, stanza }
+    }
+}
+
+impl Held {
+    /// A session that another leader has served before, not yet announced.
+    fn inherited(key: SessionKey) -> Self {
+        Self { epoch: Epoch(key.epoch), inbox: None, outbox: Outbox::inherited(), link: None, lagging: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use vesta_wire::ManagerName;
+    use vesta_xmpp::{MessageType, StanzaType};
+
+    use super::*;
+
+    const KEY: SessionKey = SessionKey { number: 1, epoch: 1 };
+
+    fn link(room: usize) -> (Arc<ManagerHandle>, mpsc::Receiver<ToManager>) {
+        let (sender, receiver) = mpsc::channel(room);
+        let name = ManagerName { name: "cm-1".into(), incarnation: 1 };
+        (Arc::new(ManagerHandle::new(name, sender)), receiver)
+    }
+
+    fn message(id: &str) -> Arc<Envelope> {
+        let mut envelope = Envelope::new(StanzaType::Message(MessageType::Chat));
+        envelope.id = Some(id.into());
+        Arc::new(envelope)
+    }
+
+    fn received(receiver: &mut mpsc::Receiver<ToManager>) -> Vec<(u64, u64, String)> {
+        let mut all = Vec::new();
+        while let Ok(frame) = receiver.try_recv() {
+            let ToManager::Deliver { targets, stanza, .. } = frame else { continue };
+            for target in targets {
+                all.push((target.session, target.sequence.0, stanza.id.as_deref().unwrap_or_default().to_owned()));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn two_sessions_behind_one_manager_share_a_frame() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, mut receiver) = link(8);
+        let other = SessionKey { number: 2, epoch: 1 };
+        delivery.bound(KEY, link.clone());
+        delivery.bound(other, link);
+        delivery.deliver(&[KEY, other], &message("a"));
+        let Ok(ToManager::Deliver { targets, .. }) = receiver.try_recv() else { panic!("nothing came") };
+        assert_eq!(targets.len(), 2);
+        assert!(receiver.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_finds_the_link_full_is_sent_later_in_order() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, mut receiver) = link(1);
+        delivery.bound(KEY, link.clone());
+        for id in ["a", "b", "c"] {
+            delivery.deliver(&[KEY], &message(id));
+        }
+        assert_eq!(received(&mut receiver), [(1, 1, "a".into())]);
+        let mut later = Vec::new();
+        while let Some(ToManager::Deliver { stanza, .. }) = delivery.next_lagging(1, &link) {
+            later.push(stanza.id.as_deref().unwrap_or_default().to_owned());
+        }
+        assert_eq!(later, ["b", "c"]);
+        delivery.deliver(&[KEY], &message("d"));
+        assert_eq!(received(&mut receiver), [(1, 4, "d".into())]);
+    }
+
+    #[test]
+    fn a_session_of_an_earlier_leader_gets_its_stanzas_once_it_is_announced() {
+        let delivery = Delivery::new(ShardId(0), Term(2));
+        let (link, _receiver) = link(8);
+        delivery.deliver(&[KEY], &message("a"));
+        assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
+        assert_eq!(delivery.announced(KEY, link.clone(), Sequence(9), Sequence(4)), Sequence(4));
+        let Some(ToManager::Deliver { targets, .. }) = delivery.next_lagging(1, &link) else { panic!("nothing") };
+        assert_eq!(targets[0].sequence, Sequence(10));
+        assert_eq!(delivery.arrive(1, Epoch(1), Sequence(5)), Some(Arrival::Next));
+    }
+
+    #[test]
+    fn an_old_epoch_is_not_heard() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, mut receiver) = link(8);
+        delivery.bound(SessionKey { number: 1, epoch: 2 }, link);
+        assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
+        delivery.deliver(&[KEY], &message("a"));
+        assert_eq!(received(&mut receiver), []);
+    }
+
+    #[test]
+    fn what_was_not_taken_is_given_back_when_the_session_ends() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, _receiver) = link(8);
+        delivery.bound(KEY, link);
+        delivery.deliver(&[KEY], &message("a"));
+        delivery.deliver(&[KEY], &message("b"));
+        delivery.confirm(1, Epoch(1), Sequence(1));
+        assert_eq!(delivery.ended(KEY).1, [message("b")]);
+    }
+}

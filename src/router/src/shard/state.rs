@@ -1,0 +1,266 @@
+//! The replicated state of a shard: which sessions are bound, by which connection manager, in which presence.
+//!
+//! A deterministic machine: every replica applies the same [`Command`]s in the same order. Each command may come twice, since
+//! a proposal that timed out may have been committed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use vesta_engine::{Session, SessionChange, SessionKey, Timestamp};
+use vesta_wire::{ManagerName, StreamId};
+use vesta_xmpp::{BareJid, FullJid};
+
+/// The most sessions an account may have: one more is refused with `resource-constraint` (RFC 6120 §7.6.2.1).
+pub const SESSIONS_PER_ACCOUNT_MAX: usize = 64;
+
+/// A session and where its stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What the engine knows of it.
+    pub session: Arc<Session>,
+    /// The connection manager that holds its stream.
+    pub manager: ManagerName,
+    /// The stream there.
+    pub stream: StreamId,
+}
+
+/// A change of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Binds a resource. The newest wins: a session that holds it ends.
+    Bind {
+        /// The full JID.
+        jid: FullJid,
+        /// The manager that asks.
+        manager: ManagerName,
+        /// The stream there. The same stream binding again gets the session that it has.
+        stream: StreamId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Ends a session.
+    End {
+        /// Which.
+        key: SessionKey,
+    },
+    /// Changes what is known of a session.
+    Change {
+        /// Which.
+        key: SessionKey,
+        /// What.
+        change: SessionChange,
+    },
+}
+
+/// What a [`Command`] came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Bound.
+    Bound {
+        /// The new session.
+        session: SessionKey,
+        /// The session that had the resource before.
+        replaced: Option<Record>,
+    },
+    /// The account has [`SESSIONS_PER_ACCOUNT_MAX`] sessions.
+    TooMany,
+    /// Ended: the session as it was.
+    Ended(Record),
+    /// Changed.
+    Changed,
+    /// The command named a session that is not there, or an older epoch of it.
+    Unknown,
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug, Default)]
+pub struct ShardState {
+    /// The last session number given.
+    last_session: u64,
+    /// By number.
+    sessions: BTreeMap<u64, Record>,
+    /// Numbers by account, in the order of binding.
+    accounts: HashMap<BareJid, SmallVec<[u64; 2]>>,
+    /// How many sessions each manager holds.
+    managers: HashMap<ManagerName, u64>,
+}
+
+impl ShardState {
+    /// Applies a command.
+    pub fn apply(&mut self, command: Command) -> Outcome {
+        match command {
+            Command::Bind { jid, manager, stream, at } => self.bind(jid, manager, stream, at),
+            Command::End { key } => match self.record(key) {
+                Some(_) => self.remove(key.number).map_or(Outcome::Unknown, Outcome::Ended),
+                None => Outcome::Unknown,
+            },
+            Command::Change { key, change } => {
+                let Some(record) = self.sessions.get_mut(&key.number).filter(|it| it.session.key == key) else {
+                    return Outcome::Unknown;
+                };
+                Arc::make_mut(&mut record.session).apply(change);
+                Outcome::Changed
+            }
+        }
+    }
+
+    fn bind(&mut self, jid: FullJid, manager: ManagerName, stream: StreamId, at: Timestamp) -> Outcome {
+        let account = jid.to_bare();
+        let held = self.records(&account).find(|record| record.session.jid == jid).cloned();
+        if let Some(record) = &held
+            && record.manager == manager
+            && record.stream == stream
+        {
+            return Outcome::Bound { session: record.session.key, replaced: None };
+        }
+        if held.is_none() && self.accounts.get(&account).map_or(0, SmallVec::len) >= SESSIONS_PER_ACCOUNT_MAX {
+            return Outcome::TooMany;
+        }
+        if let Some(record) = &held {
+            self.remove(record.session.key.number);
+        }
+        self.last_session += 1;
+        let key = SessionKey { number: self.last_session, epoch: 1 };
+        let session = Session {
+            key,
+            jid,
+            bound_at: at,
+            available: None,
+            interested: false,
+            directed: std::collections::BTreeSet::new(),
+        };
+        self.insert(Record { session: Arc::new(session), manager, stream });
+        Outcome::Bound { session: key, replaced: held }
+    }
+
+    fn insert(&mut self, record: Record) {
+        *self.managers.entry(record.manager.clone()).or_default() += 1;
+        self.accounts.entry(record.session.jid.to_bare()).or_default().push(record.session.key.number);
+        self.sessions.insert(record.session.key.number, record);
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Record> {
+        let record = self.sessions.remove(&number)?;
+        let account = record.session.jid.bare_str();
+        if let Some(numbers) = self.accounts.get_mut(account) {
+            numbers.retain(|it| *it != number);
+            if numbers.is_empty() {
+                self.accounts.remove(account);
+            }
+        }
+        if let Some(count) = self.managers.get_mut(&record.manager) {
+            *count -= 1;
+            if *count == 0 {
+                self.managers.remove(&record.manager);
+            }
+        }
+        Some(record)
+    }
+
+    /// The session with this key, of this epoch exactly.
+    pub fn record(&self, key: SessionKey) -> Option<&Record> {
+        self.sessions.get(&key.number).filter(|record| record.session.key == key)
+    }
+
+    /// The sessions of an account, in the order of binding.
+    pub fn records(&self, account: &BareJid) -> impl Iterator<Item = &Record> {
+        self.accounts.get(account).into_iter().flatten().filter_map(|number| self.sessions.get(number))
+    }
+
+    /// All sessions, in the order of binding.
+    pub fn all(&self) -> impl Iterator<Item = &Record> {
+        self.sessions.values()
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is no session.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The managers that hold sessions, and how many each.
+    pub fn managers(&self) -> impl Iterator<Item = (&ManagerName, u64)> {
+        self.managers.iter().map(|(name, count)| (name, *count))
+    }
+
+    /// For snapshots: the last number given, and every session.
+    pub(super) fn parts(&self) -> (u64, impl Iterator<Item = &Record>) {
+        (self.last_session, self.sessions.values())
+    }
+
+    /// From a snapshot.
+    pub(super) fn from_parts(last_session: u64, records: impl IntoIterator<Item = Record>) -> Self {
+        let mut state = Self { last_session, ..Self::default() };
+        for record in records {
+            state.insert(record);
+        }
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(state: &mut ShardState, jid: &str, stream: u64) -> Outcome {
+        state.apply(Command::Bind {
+            jid: FullJid::parse(jid).expect("a full JID"),
+            manager: ManagerName { name: "cm-1".into(), incarnation: 7 },
+            stream: StreamId(stream),
+            at: Timestamp(1),
+        })
+    }
+
+    fn key(outcome: &Outcome) -> SessionKey {
+        match outcome {
+            Outcome::Bound { session, .. } => *session,
+            other => panic!("not bound: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_newest_stream_takes_a_resource_over() {
+        let mut state = ShardState::default();
+        let first = bind(&mut state, "juliet@example.com/balcony", 1);
+        let second = bind(&mut state, "juliet@example.com/balcony", 2);
+        let Outcome::Bound { replaced: Some(replaced), .. } = &second else { panic!("{second:?}") };
+        assert_eq!(replaced.session.key, key(&first));
+        assert_ne!(key(&first), key(&second));
+        assert_eq!(state.len(), 1);
+        assert_eq!(state.apply(Command::End { key: key(&first) }), Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_bind_that_is_repeated_gets_the_same_session() {
+        let mut state = ShardState::default();
+        let first = bind(&mut state, "juliet@example.com/balcony", 1);
+        assert_eq!(bind(&mut state, "juliet@example.com/balcony", 1), first);
+    }
+
+    #[test]
+    fn an_account_has_a_bounded_number_of_sessions() {
+        let mut state = ShardState::default();
+        for n in 0..SESSIONS_PER_ACCOUNT_MAX as u64 {
+            key(&bind(&mut state, &format!("juliet@example.com/{n}"), n));
+        }
+        assert_eq!(bind(&mut state, "juliet@example.com/one-more", 999), Outcome::TooMany);
+        key(&bind(&mut state, "juliet@example.com/0", 1000));
+    }
+
+    #[test]
+    fn ending_gives_back_the_session_and_leaves_nothing() {
+        let mut state = ShardState::default();
+        let session = key(&bind(&mut state, "juliet@example.com/balcony", 1));
+        assert_eq!(state.apply(Command::Change { key: session, change: SessionChange::Interested }), Outcome::Changed);
+        let Outcome::Ended(record) = state.apply(Command::End { key: session }) else { panic!("not ended") };
+        assert!(record.session.interested);
+        assert!(state.is_empty());
+        assert_eq!(state.managers().count(), 0);
+        assert_eq!(state.accounts.len(), 0);
+    }
+}
