@@ -13,6 +13,7 @@
 //! | `characters`, `reference` | which characters and references may stand where |
 //! | `stream` | the XML declaration and the stream's header |
 //! | `stanza` | from a walked element to an envelope, or to the stanza error that answers it |
+//! | `asserted` | what only a server may say, taken out |
 //!
 //! Three decisions. A byte sequence is accepted or refused, and with the same error, however it is cut into pieces: each
 //! token is judged only once it is complete. Prefixes that only the stream's header declares are declared again on the stanza
@@ -20,6 +21,7 @@
 //! prefix loses it where its default namespace is the content namespace, too; otherwise it is refused with
 //! `bad-namespace-prefix`, since its content could not be written behind a start tag of ours.
 
+mod asserted;
 mod characters;
 mod reference;
 mod scanner;

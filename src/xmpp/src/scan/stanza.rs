@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::asserted::asserts;
 use super::characters::as_text;
 use super::reference::unescape;
 use super::scope::Scope;
@@ -67,15 +68,19 @@ impl Summary {
 
     /// Takes note of a child of the stanza.
     pub(super) fn see(&mut self, namespace: &[u8], tag: &Tag, bytes: &[u8]) -> Result<(), ScanError> {
+        let namespace = as_text(namespace)?;
         let name = tag.name.local(bytes);
-        let own = namespace == self.content.namespace().as_bytes();
+        let own = namespace == self.content.namespace();
         self.children += 1;
         // An IQ's payload decides who answers, whatever its namespace: RFC 6120 §8.2.3.
         let is_payload = if self.kind == Kind::Iq { !(own && name == b"error") } else { !own };
         if is_payload && self.payload.is_none() {
-            self.payload = Some(Name::new(as_text(namespace)?, as_text(name)?));
+            self.payload = Some(Name::new(namespace, as_text(name)?));
         }
-        self.flags.set(if own { own_flags(name) } else { foreign_flags(namespace, name, tag, bytes) });
+        self.flags.set(if own { own_flags(name) } else { foreign_flags(namespace, name) });
+        if self.kind != Kind::Iq && asserts(namespace, tag, bytes, |_| true) {
+            self.flags.set(Flags::ASSERTED);
+        }
         Ok(())
     }
 
@@ -189,8 +194,7 @@ fn own_flags(name: &[u8]) -> Flags {
     }
 }
 
-fn foreign_flags(namespace: &[u8], name: &[u8], tag: &Tag, bytes: &[u8]) -> Flags {
-    let Ok(namespace) = std::str::from_utf8(namespace) else { return Flags::OTHER };
+fn foreign_flags(namespace: &str, name: &[u8]) -> Flags {
     match (namespace, name) {
         (ns::HINTS, b"store") => Flags::STORE,
         (ns::HINTS, b"no-store") => Flags::NO_STORE,
@@ -201,14 +205,7 @@ fn foreign_flags(namespace: &[u8], name: &[u8], tag: &Tag, bytes: &[u8]) -> Flag
         (ns::RECEIPTS, _) => Flags::RECEIPT,
         (ns::MARKERS, _) => Flags::MARKER,
         (ns::CARBONS, b"private") => Flags::PRIVATE,
-        (ns::DELAY, _) if tag.attributes.iter().any(|it| it.name.whole.of(bytes) == b"from") => {
-            Flags::DELAY | Flags::ASSERTED
-        }
         (ns::DELAY, _) => Flags::DELAY,
-        (ns::STANZA_ID, b"stanza-id")
-        | (ns::OCCUPANT_ID, b"occupant-id")
-        | (ns::ARCHIVE, b"result")
-        | (ns::CARBONS, b"received" | b"sent") => Flags::OTHER | Flags::ASSERTED,
         _ => Flags::OTHER,
     }
 }

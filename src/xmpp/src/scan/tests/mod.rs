@@ -1,5 +1,7 @@
 //! What the scanner promises.
 
+mod asserted;
+mod hostile;
 mod streams;
 
 use super::{Item, Limits, ScanError, Scanner};
