@@ -9,7 +9,7 @@ mod message;
 pub mod scram;
 pub mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{BareJid, Secret};
 pub use failure::{SaslCondition, SaslFailure};

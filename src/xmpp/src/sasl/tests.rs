@@ -123,6 +123,38 @@ fn client_and_server_agree_for_every_mechanism_and_binding() {
 }
 
 #[test]
+fn the_exchange_of_rfc_6120_section_9_1_comes_out() {
+    let password = Secret::from("r0m30myr0m30");
+    let (salt, hash) = (b"68da3408-4f4f-467f-912e-49f53f43d033", Hash::Sha1);
+    let mut context = context(ChannelBindings::default());
+    context.nonce = "e124695b-69a9-4de6-9c30-b51b3808c59e".into();
+    let mut server = server::Exchange::new(Mechanism::Scram { hash, plus: false }, context);
+
+    let asked = server.respond(Some(b"n,,n=juliet,r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AA"));
+    assert!(matches!(asked, Step::Ask(Question::Salt { .. })));
+    let Step::Challenge(challenge) = server.answer(Answer::Salt { salt: salt.to_vec(), iterations: 4096 }) else {
+        panic!("a challenge is due");
+    };
+    assert_eq!(
+        String::from_utf8_lossy(&challenge),
+        "r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AAe124695b-69a9-4de6-9c30-b51b3808c59e,\
+         s=NjhkYTM0MDgtNGY0Zi00NjdmLTkxMmUtNDlmNTNmNDNkMDMz,i=4096"
+    );
+    let asked = server.respond(Some(
+        b"c=biws,r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AAe124695b-69a9-4de6-9c30-b51b3808c59e,\
+          p=UA57tM/SvpATBkH2FXs0WDXvJYw=",
+    ));
+    let Step::Ask(Question::Proof { auth_message, proof, .. }) = asked else { panic!("a question is due") };
+    let keys = Keys::derive(hash, &password, salt, 4096);
+    let server_signature = keys.verify_proof(hash, &auth_message, &proof).expect("the proof is right");
+    let Step::Success { account, data } = server.answer(Answer::Accepted { server_signature }) else {
+        panic!("success is due");
+    };
+    assert_eq!(account.as_str(), "juliet@im.example.com");
+    assert_eq!(String::from_utf8_lossy(&data), "v=pNNDFVEQxuXxCoSEiW8GEZ+1RSo=");
+}
+
+#[test]
 fn a_wrong_password_and_an_unknown_account_fail_alike() {
     // T14
     for &mechanism in Mechanism::ALL {
