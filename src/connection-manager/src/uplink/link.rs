@@ -1,0 +1,127 @@
+//! A link to one router while it is up: what waits for room on it, and who waits for an answer from it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+use vesta_wire::NodeId;
+use vesta_wire::attach::{RequestId, ToManager, ToRouter};
+
+use super::session::Session;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct RouterLink {
+    /// The router at the other end.
+    pub(super) node: NodeId,
+    sender: mpsc::Sender<ToRouter>,
+    /// Sessions that found the link full. Each is in here about once: the number of sessions bounds it.
+    stalled: Mutex<VecDeque<Arc<Session>>>,
+    stall: Notify,
+    /// `None` once the link is lost.
+    pending: Mutex<Option<HashMap<RequestId, oneshot::Sender<Reply>>>>,
+    next_request: AtomicU64,
+}
+
+/// Why a frame can't be sent just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPermit {
+    /// The link holds as many frames as it may.
+    Full,
+    /// The link is gone.
+    Lost,
+}
+
+/// What a router answered to a request, and over which link.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) frame: ToManager,
+    /// For a session that was bound: it lives from here on.
+    pub(super) bound: Option<super::BoundHandle>,
+}
+
+impl RouterLink {
+    pub(super) fn new(node: NodeId, sender: mpsc::Sender<ToRouter>) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            sender,
+            stalled: Mutex::default(),
+            stall: Notify::new(),
+            pending: Mutex::new(Some(HashMap::new())),
+            next_request: AtomicU64::new(1),
+        })
+    }
+
+    /// Room for one frame, at once or not at all.
+    pub(super) fn try_reserve(&self) -> Result<mpsc::Permit<'_, ToRouter>, NoPermit> {
+        self.sender.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => NoPermit::Full,
+            mpsc::error::TrySendError::Closed(()) => NoPermit::Lost,
+        })
+    }
+
+    /// Has a session come back when there is room.
+    pub(super) fn stall(&self, session: &Arc<Session>) {
+        self.stalled.lock().push_back(session.clone());
+        self.stall.notify_one();
+    }
+
+    /// Waits until sessions are stalled and there is room again, then lets them go on. Never returns but with a lost
+    /// link. Cancellation loses nothing.
+    pub(super) async fn resume_stalled(&self) {
+        loop {
+            while self.stalled.lock().is_empty() {
+                self.stall.notified().await;
+            }
+            // The permit is given back at once: the sessions take their own.
+            if self.sender.reserve().await.is_err() {
+                return;
+            }
+            let waiting = self.stalled.lock().len();
+            for _ in 0..waiting {
+                let Some(session) = self.stalled.lock().pop_front() else { break };
+                session.pump();
+                if self.sender.capacity() == 0 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer. `None`: the link is lost, or the router can't serve it.
+    pub(super) async fn request(&self, frame: impl FnOnce(RequestId) -> ToRouter) -> Option<Reply> {
+        let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
+        let (reply, answered) = oneshot::channel();
+        let permit = self.sender.reserve().await.ok()?;
+        self.pending.lock().as_mut()?.insert(request, reply);
+        let _forget = Forget { link: self, request };
+        permit.send(frame(request));
+        answered.await.ok()
+    }
+
+    /// Who waits for the answer to a request, if somebody still does.
+    pub(super) fn take_pending(&self, request: RequestId) -> Option<oneshot::Sender<Reply>> {
+        self.pending.lock().as_mut()?.remove(&request)
+    }
+
+    /// The link is lost: whoever waits for an answer asks elsewhere, stalled sessions are attached anew.
+    pub(super) fn lost(&self) {
+        let pending = self.pending.lock().take();
+        drop(pending);
+        self.stalled.lock().clear();
+    }
+}
+
+/// Forgets a request that nobody waits for any more.
+struct Forget<'a> {
+    link: &'a RouterLink,
+    request: RequestId,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.link.take_pending(self.request);
+    }
+}

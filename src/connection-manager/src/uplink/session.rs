@@ -1,0 +1,447 @@
+//! A bound session at its connection manager: where its connection and the links to the routers meet.
+//!
+//! The connection's task puts in what the client sent ([`Window`]) and takes out what is to be written; a link's task does
+//! the reverse. Neither waits for the other: both hold the lock for as long as it takes to move some bytes, and what can't
+//! go on is picked up later, by the connection when it is woken, by the link when it has room.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Waker};
+
+use parking_lot::Mutex;
+use vesta_wire::attach::{Announced, BoundSession, EndReason, Inbound, Target, ToRouter};
+use vesta_wire::{Epoch, Sequence, SessionId, StreamId};
+use vesta_xmpp::stream_error::StreamCondition;
+use vesta_xmpp::{FullJid, StreamError};
+
+use super::link::RouterLink;
+use super::window::Window;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Its number.
+    pub(crate) id: SessionId,
+    /// Its epoch at this manager.
+    pub(crate) epoch: Epoch,
+    /// Its address.
+    pub(crate) jid: FullJid,
+    /// Its stream, once the connection has taken the session over.
+    stream: AtomicU64,
+    /// When the client was last heard, in seconds of the manager's clock.
+    heard_s: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    attachment: Attachment,
+    window: Window,
+    outgoing: Outgoing,
+    /// The last frame that came in.
+    received: Sequence,
+    /// The last frame that was written to the client.
+    delivered: Sequence,
+    /// The last frame that the router was told of as delivered.
+    acknowledged: Sequence,
+    /// The task of the connection.
+    waker: Option<Waker>,
+    /// Set once: what the connection is to end with.
+    ending: Option<Box<Ending>>,
+    phase: Phase,
+    /// When a space was last sent, in seconds of the manager's clock.
+    pinged_s: u32,
+}
+
+/// How the session stands with the router that leads its shard.
+#[derive(Debug, Default)]
+pub(super) enum Attachment {
+    /// No leader is known or linked. Frames wait.
+    #[default]
+    Detached,
+    /// To be announced on this link, as soon as that has room.
+    ToAnnounce(Arc<RouterLink>),
+    /// Announced on this link. Frames wait for the answer.
+    Announced(Arc<RouterLink>),
+    /// Frames go over this link.
+    Attached(Arc<RouterLink>),
+}
+
+impl Attachment {
+    fn link(&self) -> Option<&Arc<RouterLink>> {
+        match self {
+            Attachment::Detached => None,
+            Attachment::ToAnnounce(link) | Attachment::Announced(link) | Attachment::Attached(link) => Some(link),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Live,
+    /// The connection has ended; the router has yet to accept that.
+    Ended,
+    /// The router knows the session no longer.
+    Gone,
+}
+
+/// What waits to be written to the client.
+#[derive(Debug, Default)]
+struct Outgoing {
+    waiting: Vec<u8>,
+    waiting_stanzas: usize,
+    /// Of what the connection has taken and not yet written.
+    writing_bytes: usize,
+    writing_stanzas: usize,
+}
+
+/// What the connection is to write at once.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The XML.
+    pub(crate) bytes: Vec<u8>,
+    /// The last frame in it, to be given back with [`Session::written`].
+    pub(crate) last: Sequence,
+}
+
+/// What a connection ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// What the router is told.
+    pub(crate) reason: EndReason,
+    /// What the client is told.
+    pub(crate) error: StreamError,
+}
+
+/// What became of a frame to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// It waits to be written.
+    Taken,
+    /// It has come before, or the session is over.
+    Ignored,
+    /// One before it is missing.
+    Gap,
+    /// The client reads too slowly: its stream ends.
+    Overflow,
+}
+
+/// Bounds of [`Outgoing`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutgoingLimits {
+    pub(super) bytes: usize,
+    pub(super) stanzas: usize,
+}
+
+/// What waits in a session, for the gauges.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    /// Stanzas that no router has accepted.
+    pub(crate) unaccepted: usize,
+    /// Bytes to be written to the client.
+    pub(crate) outgoing_bytes: usize,
+}
+
+/// What the router sees of a session that it was announced or sent.
+impl Session {
+    /// A session that `link`'s router has bound.
+    pub(super) fn new(bound: BoundSession, link: &Arc<RouterLink>, now_s: u32) -> Arc<Self> {
+        Arc::new(Self {
+            id: bound.session,
+            epoch: bound.epoch,
+            jid: bound.jid,
+            stream: AtomicU64::new(0),
+            heard_s: AtomicU32::new(now_s),
+            state: Mutex::new(State { attachment: Attachment::Attached(link.clone()), ..State::default() }),
+        })
+    }
+
+    /// Takes one frame: checks its place, and has `write` append its XML.
+    pub(super) fn deliver(
+        &self,
+        target: &Target,
+        limits: OutgoingLimits,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Delivery {
+        let mut state = self.state.lock();
+        if target.epoch != self.epoch || state.phase != Phase::Live || state.ending.is_some() {
+            return Delivery::Ignored;
+        }
+        if target.sequence <= state.received {
+            // The router has not heard of our acknowledgement: the next one goes out again.
+            state.acknowledged = Sequence(state.acknowledged.0.min(target.sequence.0.saturating_sub(1)));
+            return Delivery::Ignored;
+        }
+        if target.sequence.0 != state.received.0 + 1 {
+            // Once announced, the router knows where to begin: what is still on its way from before is passed over.
+            let is_news = matches!(state.attachment, Attachment::Attached(_));
+            return if is_news { Delivery::Gap } else { Delivery::Ignored };
+        }
+        if !state.outgoing.has_room(limits) {
+            let error = StreamError::new(StreamCondition::ResourceConstraint).with_text("too much waits to be read");
+            state.end_with(EndReason::Failed, error);
+            return Delivery::Overflow;
+        }
+        write(&mut state.outgoing.waiting);
+        state.outgoing.waiting_stanzas += 1;
+        state.received = target.sequence;
+        state.wake();
+        Delivery::Taken
+    }
+
+    /// Everything up to `sequence` is done with. Whether the session is over with that.
+    pub(super) fn accept(&self, epoch: Epoch, sequence: Sequence) -> bool {
+        let mut state = self.state.lock();
+        if epoch != self.epoch {
+            return false;
+        }
+        let was_full = !state.window.has_room();
+        state.window.accept(sequence);
+        if was_full && state.window.has_room() {
+            state.wake();
+        }
+        state.phase == Phase::Ended && state.window.len() == 0
+    }
+
+    /// The router's answer to an announcement. Whether the session is over with that.
+    pub(super) fn announced(self: &Arc<Self>, epoch: Epoch, outcome: Announced, link: &Arc<RouterLink>) -> bool {
+        let mut state = self.state.lock();
+        let is_awaited = matches!(&state.attachment, Attachment::Announced(on) if Arc::ptr_eq(on, link));
+        if epoch != self.epoch || !is_awaited {
+            return false;
+        }
+        match outcome {
+            Announced::Continues { accepted } => {
+                state.window.accept(accepted);
+                state.window.rewind();
+                state.acknowledged = Sequence(0);
+                state.attachment = Attachment::Attached(link.clone());
+                state.pump(self);
+                state.wake();
+                state.phase == Phase::Ended && state.window.len() == 0
+            }
+            Announced::Unknown => {
+                let error = StreamError::new(StreamCondition::Reset).with_text("the session was lost");
+                state.gone(EndReason::Lost, error);
+                true
+            }
+            Announced::NotLeader(_) => {
+                state.attachment = Attachment::Detached;
+                false
+            }
+        }
+    }
+
+    /// The router has ended the session.
+    pub(super) fn closed(&self, error: StreamError) {
+        self.state.lock().gone(EndReason::Failed, error);
+    }
+}
+
+/// Which link the session's frames go over.
+impl Session {
+    /// Turns to the link that `route` names (asked under the session's lock, so that the newest answer stays). Announces
+    /// the session there, unless it is attached to that link and `anew` is false.
+    pub(super) fn attach(self: &Arc<Self>, anew: bool, route: impl FnOnce() -> Option<Arc<RouterLink>>) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Gone {
+            return;
+        }
+        let Some(link) = route() else {
+            state.attachment = Attachment::Detached;
+            return;
+        };
+        if anew || !state.attachment.link().is_some_and(|on| Arc::ptr_eq(on, &link)) {
+            state.attachment = Attachment::ToAnnounce(link);
+            state.pump(self);
+        }
+    }
+
+    /// Sends what is to be sent, as far as the link has room.
+    pub(super) fn pump(self: &Arc<Self>) {
+        self.state.lock().pump(self);
+    }
+}
+
+/// What the connection's task does.
+impl Session {
+    /// Takes the session over.
+    pub(crate) fn set_stream(&self, stream: StreamId) {
+        self.stream.store(stream.0, Ordering::Relaxed);
+    }
+
+    /// Hands in what the client sent.
+    pub(crate) fn submit(self: &Arc<Self>, event: Inbound) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Live {
+            state.window.push(event);
+            state.pump(self);
+        }
+    }
+
+    /// The connection is over: the router will be told, if it does not know. Whether the session is over with that.
+    pub(super) fn end(self: &Arc<Self>, reason: EndReason) -> bool {
+        let mut state = self.state.lock();
+        state.waker = None;
+        state.outgoing = Outgoing::default();
+        if state.phase == Phase::Live {
+            let reason = state.ending.as_ref().map_or(reason, |ending| ending.reason);
+            state.window.push(Inbound::Ended(reason));
+            state.phase = Phase::Ended;
+            state.pump(self);
+        }
+        state.phase == Phase::Gone
+    }
+
+    /// Whether another stanza may be read from the client. The task is woken when that becomes true.
+    pub(crate) fn has_room(&self) -> bool {
+        self.state.lock().window.has_room()
+    }
+
+    /// Keeps the task's waker for whatever happens next.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        let mut state = self.state.lock();
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Takes everything that waits to be written.
+    pub(crate) fn take_outgoing(&self) -> Option<Batch> {
+        let mut state = self.state.lock();
+        if state.outgoing.waiting.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut state.outgoing.waiting);
+        state.outgoing.writing_bytes = bytes.len();
+        state.outgoing.writing_stanzas = std::mem::take(&mut state.outgoing.waiting_stanzas);
+        Some(Batch { bytes, last: state.received })
+    }
+
+    /// A batch is written: the router is told.
+    pub(crate) fn written(self: &Arc<Self>, last: Sequence) {
+        let mut state = self.state.lock();
+        state.outgoing.writing_bytes = 0;
+        state.outgoing.writing_stanzas = 0;
+        state.delivered = last;
+        state.pump(self);
+    }
+
+    /// Appends bytes of our own: an error that answers at the edge. Wakes nobody: the connection itself calls this.
+    pub(crate) fn answer(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state.lock();
+        write(&mut state.outgoing.waiting);
+        state.outgoing.waiting_stanzas += 1;
+    }
+
+    /// What the connection is to end with, if it is to end.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.state.lock().ending.as_deref().cloned()
+    }
+
+    /// Asks the connection to end. The first one who asks says with what.
+    pub(crate) fn end_with(&self, reason: EndReason, error: StreamError) {
+        self.state.lock().end_with(reason, error);
+    }
+
+    /// The client was heard.
+    pub(crate) fn heard(&self, now_s: u32) {
+        self.heard_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// For how long the client was not heard, in seconds.
+    pub(crate) fn silent_s(&self, now_s: u32) -> u32 {
+        now_s.saturating_sub(self.heard_s.load(Ordering::Relaxed))
+    }
+
+    /// Sends a space, unless something waits to be written anyway or one was sent less than `every_s` ago.
+    pub(crate) fn ping(&self, now_s: u32, every_s: u32) {
+        let mut state = self.state.lock();
+        let is_quiet = state.outgoing.waiting.is_empty() && state.outgoing.writing_bytes == 0;
+        if is_quiet && state.phase == Phase::Live && now_s.saturating_sub(state.pinged_s) >= every_s {
+            state.pinged_s = now_s;
+            state.outgoing.waiting.push(b' ');
+            state.wake();
+        }
+    }
+
+    /// What waits in both directions.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let state = self.state.lock();
+        Waiting {
+            unaccepted: state.window.len(),
+            outgoing_bytes: state.outgoing.waiting.len() + state.outgoing.writing_bytes,
+        }
+    }
+}
+
+impl Outgoing {
+    fn has_room(&self, limits: OutgoingLimits) -> bool {
+        self.waiting.len() + self.writing_bytes < limits.bytes
+            && self.waiting_stanzas + self.writing_stanzas < limits.stanzas
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn end_with(&mut self, reason: EndReason, error: StreamError) {
+        if self.ending.is_none() {
+            self.ending = Some(Box::new(Ending { reason, error }));
+            self.wake();
+        }
+    }
+
+    fn gone(&mut self, reason: EndReason, error: StreamError) {
+        self.phase = Phase::Gone;
+        self.attachment = Attachment::Detached;
+        self.window.clear();
+        self.end_with(reason, error);
+    }
+
+    /// Brings the router up to date, as far as the link has room; the link comes back to the session when it has more.
+    fn pump(&mut self, session: &Arc<Session>) {
+        let Some(link) = self.attachment.link().cloned() else { return };
+        while self.has_frame() {
+            match link.try_reserve() {
+                Ok(permit) => permit.send(self.next_frame(session)),
+                Err(super::link::NoPermit::Full) => return link.stall(session),
+                // The link's task finds out too, and attaches all its sessions anew.
+                Err(super::link::NoPermit::Lost) => return self.attachment = Attachment::Detached,
+            }
+        }
+    }
+
+    fn has_frame(&self) -> bool {
+        match &self.attachment {
+            Attachment::Detached | Attachment::Announced(_) => false,
+            Attachment::ToAnnounce(_) => true,
+            Attachment::Attached(_) => self.delivered > self.acknowledged || self.window.has_unsent(),
+        }
+    }
+
+    fn next_frame(&mut self, session: &Session) -> ToRouter {
+        if let Attachment::ToAnnounce(link) = &self.attachment {
+            self.attachment = Attachment::Announced(link.clone());
+            return ToRouter::Announce {
+                session: session.id,
+                epoch: session.epoch,
+                jid: session.jid.clone(),
+                stream: StreamId(session.stream.load(Ordering::Relaxed)),
+                received: self.received,
+                accepted: self.window.accepted(),
+            };
+        }
+        if self.delivered > self.acknowledged {
+            self.acknowledged = self.delivered;
+            return ToRouter::Delivered { session: session.id, epoch: session.epoch, sequence: self.delivered };
+        }
+        let (sequence, event) = self.window.next_unsent().expect("asked only while something is to be sent");
+        ToRouter::Inbound { session: session.id, epoch: session.epoch, sequence, event }
+    }
+}
