@@ -1,0 +1,144 @@
+//! The ports onto a [`World`](super::World).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use vesta_xmpp::{BareJid, Envelope, StreamError};
+
+use super::memory::MemoryStore;
+use crate::ports::{Sessions, Undecided};
+use crate::store::{Fence, Store};
+use crate::{Hosts, Ports, Session, SessionChange, SessionKey, Timestamp};
+
+/// A bound session, and what it has received and not yet said so.
+pub(super) struct Bound {
+    pub(super) session: Arc<Session>,
+    pub(super) inbox: VecDeque<Envelope>,
+    pub(super) closed: Option<StreamError>,
+}
+
+/// What is to happen next.
+pub(super) enum Event {
+    Inbound(Arc<Envelope>),
+    Ended(Arc<Session>),
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) now: Timestamp,
+    pub(super) ids: u64,
+    pub(super) bound: Vec<Bound>,
+    pub(super) ended: Vec<Bound>,
+    pub(super) events: VecDeque<Event>,
+    /// Domains elsewhere that can be reached, and what was sent to them.
+    pub(super) remote_domains: Vec<String>,
+    pub(super) remote: VecDeque<Envelope>,
+    /// Whether the shard can't agree.
+    pub(super) undecided: bool,
+    /// How often keys were derived.
+    pub(super) derivations: u64,
+}
+
+impl State {
+    pub(super) fn end(&mut self, key: SessionKey, error: Option<StreamError>) {
+        let Some(at) = self.bound.iter().position(|it| it.session.key == key) else { return };
+        let mut bound = self.bound.remove(at);
+        bound.closed = error;
+        self.events.push_back(Event::Ended(bound.session.clone()));
+        self.ended.push(bound);
+    }
+}
+
+pub(super) struct WorldPorts {
+    pub(super) hosts: Hosts,
+    pub(super) store: MemoryStore,
+    pub(super) state: Mutex<State>,
+}
+
+impl WorldPorts {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ports for WorldPorts {
+    fn now(&self) -> Timestamp {
+        self.state().now
+    }
+
+    fn random_id(&self) -> String {
+        let mut state = self.state();
+        state.ids += 1;
+        format!("id-{}", state.ids)
+    }
+
+    fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    fn reaches(&self, domain: &str) -> bool {
+        self.hosts.serves(domain) || self.state().remote_domains.iter().any(|it| it == domain)
+    }
+
+    fn sessions(&self, account: &BareJid) -> Sessions {
+        let of_account = |bound: &&Bound| bound.session.jid.bare_str() == account.as_str();
+        self.state().bound.iter().filter(of_account).map(|bound| bound.session.clone()).collect()
+    }
+
+    async fn change(
+        &self,
+        _: &BareJid,
+        key: SessionKey,
+        change: SessionChange,
+    ) -> Result<Option<Arc<Session>>, Undecided> {
+        let mut state = self.state();
+        if state.undecided {
+            return Err(Undecided);
+        }
+        let Some(bound) = state.bound.iter_mut().find(|it| it.session.key == key) else { return Ok(None) };
+        Arc::make_mut(&mut bound.session).apply(change);
+        Ok(Some(bound.session.clone()))
+    }
+
+    fn deliver(&self, account: &BareJid, targets: &[SessionKey], stanza: Arc<Envelope>) {
+        let mut state = self.state();
+        for target in targets {
+            let Some(bound) = state.bound.iter_mut().find(|it| it.session.key == *target) else { continue };
+            assert_eq!(bound.session.jid.bare_str(), account.as_str(), "delivered to another account's session");
+            let mut stanza = (*stanza).clone();
+            stanza.to.get_or_insert_with(|| bound.session.jid.clone().into());
+            bound.inbox.push_back(stanza);
+        }
+    }
+
+    fn route(&self, stanza: Envelope) {
+        let domain = stanza.to.as_ref().expect("a routed stanza has an address").domain().to_owned();
+        assert!(stanza.from.is_some(), "a routed stanza says from whom it is");
+        assert!(self.reaches(&domain), "routed to nowhere: {domain}");
+        let mut state = self.state();
+        if self.hosts.serves(&domain) {
+            state.events.push_back(Event::Inbound(Arc::new(stanza)));
+        } else {
+            state.remote.push_back(stanza);
+        }
+    }
+
+    async fn close(&self, _: &BareJid, key: SessionKey, error: StreamError) {
+        self.state().end(key, Some(error));
+    }
+
+    async fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.state().derivations += 1;
+        work();
+    }
+
+    fn store(&self) -> &dyn Store {
+        &self.store
+    }
+
+    fn fence(&self) -> Fence {
+        Fence { shard: 0, generation: 1, term: 1 }
+    }
+}
