@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use vesta_xmpp::{BareJid, FullJid, Secret};
 
+pub use crate::grpc::AdministrationClient;
 use crate::{NodeId, ShardId, Term};
 
 /// A command to one account, carried out by the leader of its shard.

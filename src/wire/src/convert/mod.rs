@@ -8,6 +8,8 @@ mod cluster;
 mod common;
 mod forward;
 mod raft;
+#[cfg(test)]
+mod tests;
 
 use tonic::Status;
 use vesta_xmpp::{BareJid, FullJid, Jid};

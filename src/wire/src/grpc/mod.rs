@@ -6,7 +6,9 @@
 //! | `pump` | moves frames between a [`Link`](crate::link::Link) and a stream of batches, by credits |
 //! | `connect` | one HTTP/2 connection to a node that has proved who it is |
 //! | [`dialer`](GrpcDialer) | makes links and calls |
-//! | [`server`](serve) | takes connections |
+//! | `accept` | takes connections and finds out who calls |
+//! | [`server`](serve) | serves them |
+//! | [`socket`](bind_socket) | administration over a Unix socket |
 //! | `access` | which role may call which service |
 //! | `attach`, `forward`, `raft`, `cluster`, `administration` | each service: what serves it, and what calls it |
 //!
@@ -14,6 +16,7 @@
 //! messages by [`MESSAGE_BYTES_MAX`], frames by the credits that it was granted, streams, headers and windows by HTTP/2's
 //! settings. Who passes a limit loses the stream or the connection; other connections notice nothing.
 
+mod accept;
 mod access;
 mod administration;
 mod attach;
@@ -26,6 +29,8 @@ mod pump;
 mod raft;
 mod server;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

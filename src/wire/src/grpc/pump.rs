@@ -10,14 +10,16 @@
 //! ```
 //!
 //! The link ends when either end goes: the owner drops its half, the stream ends or breaks, the peer breaks the rules. Then
-//! both halves end, and each owner sees it. What an owner has sent before it left still goes out, as far as there are credits
-//! for it; when the process stops, nothing does.
+//! both halves end, and each owner sees it. What an owner has sent before it left still goes out, if the other side takes it
+//! within [`CALL_TIMEOUT`]; when the process stops, nothing does.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::PermitIterator;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -65,10 +67,12 @@ where
     let mut credits = 0;
     let mut taken = Vec::new();
     let mut outbox = VecDeque::new();
-    let mut owner_reads = true;
+    let mut owner_left = false;
+    let mut patience = pin!(sleep(CALL_TIMEOUT));
     loop {
-        // With the owner gone, a lack of credits must not keep the last frames waiting: none are taken, which is the end.
-        let may_take = outbox.is_empty() && (credits > 0 || !owner_reads);
+        if owner_left && from_owner.is_empty() && outbox.is_empty() {
+            break;
+        }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             batch = incoming.next() => {
@@ -77,20 +81,22 @@ where
                 credits += granted as usize;
                 places.fill(frames)?;
             }
-            more = to_owner.reserve_many(STEP), if owner_reads => match more {
+            more = to_owner.reserve_many(STEP), if !owner_left => match more {
                 Ok(more) => places.add(more),
                 Err(_) => {
-                    owner_reads = false;
+                    owner_left = true;
                     from_owner.close();
+                    patience.as_mut().reset(Instant::now() + CALL_TIMEOUT);
                 }
             },
-            count = from_owner.recv_many(&mut taken, credits.min(BATCH_FRAMES_MAX)), if may_take => {
+            count = from_owner.recv_many(&mut taken, credits.min(BATCH_FRAMES_MAX)), if credits > 0 && outbox.is_empty() => {
                 if count == 0 {
                     break;
                 }
                 credits -= count;
                 outbox.extend(taken.drain(..).map(Out::Frame::from));
             }
+            () = &mut patience, if owner_left => break,
             slot = wire.reserve(), if !outbox.is_empty() || places.to_grant > 0 => {
                 let Ok(slot) = slot else { return Ok(()) };
                 slot.send(next_batch(&mut outbox, std::mem::take(&mut places.to_grant)));
@@ -107,7 +113,7 @@ async fn part<In>(mut incoming: impl Stream<Item = Result<In, Status>> + Unpin, 
     let ended = async { while let Some(Ok(_)) = incoming.next().await {} };
     tokio::select! {
         () = ended => {}
-        () = tokio::time::sleep(CALL_TIMEOUT) => {}
+        () = sleep(CALL_TIMEOUT) => {}
         () = stop.cancelled() => {}
     }
 }
@@ -145,5 +151,102 @@ impl<'a, R> Places<'a, R> {
             place.send(frame);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::wrappers::ReceiverStream;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::attach::{ToManager, ToRouter};
+    use crate::link::{self, ManagerLink};
+    use crate::proto::{self, to_manager};
+
+    /// A manager's link whose other side is played by the test.
+    struct Played {
+        owner: ManagerLink,
+        sent: mpsc::Receiver<proto::ToRouterBatch>,
+        incoming: mpsc::Sender<Result<proto::ToManagerBatch, Status>>,
+        ended: tokio::task::JoinHandle<Result<(), LinkBroken>>,
+    }
+
+    fn play() -> Played {
+        let (owner, far) = link::pair::<ToRouter, ToManager>();
+        let (wire, sent) = mpsc::channel(1);
+        let (incoming, received) = mpsc::channel(1);
+        let pumping = pump(far, wire, ReceiverStream::new(received), CancellationToken::new());
+        Played { owner, sent, incoming, ended: TaskTracker::new().spawn(pumping) }
+    }
+
+    fn pongs(count: usize) -> proto::ToManagerBatch {
+        let pong = proto::ToManager { frame: Some(to_manager::Frame::Pong(to_manager::Pong {})) };
+        proto::ToManagerBatch { frames: vec![pong; count], credits: 0 }
+    }
+
+    async fn granted(sent: &mut mpsc::Receiver<proto::ToRouterBatch>, expected: usize) {
+        let mut sum = 0;
+        while sum < expected {
+            sum += sent.recv().await.expect("a batch").credits as usize;
+        }
+        assert_eq!(sum, expected);
+    }
+
+    #[tokio::test]
+    async fn room_is_granted_and_granted_again_as_the_owner_reads() {
+        let mut played = play();
+        granted(&mut played.sent, FRAMES_MAX).await;
+        played.incoming.send(Ok(pongs(FRAMES_MAX))).await.expect("the pump runs");
+        for _ in 0..STEP {
+            played.owner.receiver.recv().await.expect("a frame");
+        }
+        granted(&mut played.sent, STEP).await;
+    }
+
+    #[tokio::test]
+    async fn more_frames_than_granted_break_the_link() {
+        let mut played = play();
+        granted(&mut played.sent, FRAMES_MAX).await;
+        played.incoming.send(Ok(pongs(FRAMES_MAX + 1))).await.expect("the pump runs");
+        assert!(matches!(played.ended.await.expect("no panic"), Err(LinkBroken::NoCredit)));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_without_credits_and_no_more_than_they_allow() {
+        let mut played = play();
+        granted(&mut played.sent, FRAMES_MAX).await;
+        for _ in 0..10 {
+            played.owner.sender.send(ToRouter::Ping).await.expect("the link is up");
+        }
+        assert_eq!(sent_for(3, &mut played).await, 3);
+        assert_eq!(sent_for(2, &mut played).await, 2);
+        // The owner leaves, and what it has sent waits for credits all the same.
+        let (owner, _) = link::pair();
+        drop(std::mem::replace(&mut played.owner, owner));
+        assert_eq!(sent_for(100, &mut played).await, 5);
+        assert!(played.sent.recv().await.is_none());
+    }
+
+    /// How many frames are sent for so many credits, of the ten there are.
+    async fn sent_for(credits: u32, played: &mut Played) -> usize {
+        let grant = proto::ToManagerBatch { frames: vec![], credits };
+        played.incoming.send(Ok(grant)).await.expect("the pump runs");
+        let mut frames = 0;
+        while frames < credits.min(5) as usize {
+            frames += played.sent.recv().await.expect("a batch").frames.len();
+        }
+        frames
+    }
+
+    #[tokio::test]
+    async fn a_malformed_frame_breaks_the_link() {
+        let mut played = play();
+        granted(&mut played.sent, FRAMES_MAX).await;
+        let batch = proto::ToManagerBatch { frames: vec![proto::ToManager { frame: None }], credits: 0 };
+        played.incoming.send(Ok(batch)).await.expect("the pump runs");
+        assert!(matches!(played.ended.await.expect("no panic"), Err(LinkBroken::Malformed(_))));
+        assert!(played.owner.receiver.recv().await.is_none());
+        played.owner.sender.closed().await;
     }
 }

@@ -1,17 +1,11 @@
 //! The serving side: takes connections, finds out who calls, and hands links and calls to the router.
 
 use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,9 +13,9 @@ use tonic::Streaming;
 use tonic::service::interceptor::InterceptedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 
-use super::access::{Peer, only};
+use super::accept::{Connection, accept};
+use super::access::only;
 use super::administration::AdministrationService;
 use super::attach::AttachService;
 use super::batch::Batch;
@@ -30,7 +24,7 @@ use super::forward::ForwardService;
 use super::pump::pump;
 use super::raft::RaftService;
 use super::{
-    CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, CONNECTIONS_MAX, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, PENDING_RESETS_MAX,
+    CALL_TIMEOUT, CONNECTION_WINDOW_BYTES, CONNECTIONS_MAX, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, PENDING_RESETS_MAX,
     PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::administration::Administration;
@@ -43,10 +37,7 @@ use crate::proto::cluster_server::ClusterServer;
 use crate::proto::forward_server::ForwardServer;
 use crate::proto::raft_server::RaftServer;
 use crate::raft::RaftAcceptor;
-use crate::tls::{NodeIdentity, Role, Security};
-
-/// After a failed accept (no file handles left, mostly), the next is tried so much later.
-pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::tls::{Role, Security};
 
 /// What a router serves. What is `None` is not there.
 #[derive(Clone, Default)]
@@ -68,7 +59,8 @@ pub struct Services {
 #[error("the node can no longer be called: {0}")]
 pub struct ServeError(#[from] tonic::transport::Error);
 
-/// Serves nodes and administrators until `shutdown`, then ends all links and waits for the calls under way.
+/// Serves nodes and administrators until `shutdown`, then ends all links and waits for the calls under way, a few
+/// seconds at most.
 ///
 /// # Errors
 /// Only where the HTTP/2 server fails as a whole; what single connections do wrong ends only them.
@@ -78,6 +70,9 @@ pub async fn serve(
     services: Services,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    if matches!(security, Security::PlainText) {
+        tracing::warn!("nodes are served in plain text: whoever reaches the port may do everything");
+    }
     let door = Door::new(shutdown.child_token());
     let (accepted, connections) = mpsc::channel(1);
     door.tasks.spawn(accept(listener, security, accepted, door.clone()));
@@ -87,7 +82,7 @@ pub async fn serve(
 /// What the connections of one listener share.
 #[derive(Clone)]
 pub(super) struct Door {
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
     room: Arc<Semaphore>,
 }
@@ -108,10 +103,17 @@ impl Door {
         connections: impl Stream<Item = Connection>,
     ) -> Result<(), ServeError> {
         let links = LinkTasks { tasks: self.tasks.clone(), stop: self.stop.clone() };
-        let served = http2()
+        let serving = http2()
             .add_routes(routes(services, &links))
-            .serve_with_incoming_shutdown(connections.map(Ok::<_, Infallible>), self.stop.clone().cancelled_owned())
-            .await;
+            .serve_with_incoming_shutdown(connections.map(Ok::<_, Infallible>), self.stop.clone().cancelled_owned());
+        let overdue = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(CALL_TIMEOUT).await;
+        };
+        let served = tokio::select! {
+            served = serving => served,
+            () = overdue => Ok(()),
+        };
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -193,121 +195,5 @@ impl LinkTasks {
             }
         });
         (near, ReceiverStream::new(batches))
-    }
-}
-
-/// Takes TCP connections and hands them on once it is known who calls.
-async fn accept(listener: TcpListener, security: Security, accepted: mpsc::Sender<Connection>, door: Door) {
-    let stop = door.stop.clone();
-    let listen = async {
-        loop {
-            let room = door.room().await;
-            match listener.accept().await {
-                Ok((stream, address)) => {
-                    let greeting = greet(stream, security.clone(), room, accepted.clone());
-                    door.tasks.spawn(door.stop.clone().run_until_cancelled_owned(async move {
-                        if let Err(error) = greeting.await {
-                            tracing::warn!(%address, %error, "a connection to the node's port was refused");
-                        }
-                    }));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no connection could be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = listen => {}
-    }
-}
-
-/// Finds out who calls.
-async fn greet(
-    stream: TcpStream,
-    security: Security,
-    room: OwnedSemaphorePermit,
-    accepted: mpsc::Sender<Connection>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let connection = match security {
-        Security::PlainText => Connection::new(stream, Peer::Anybody, room),
-        Security::MutualTls(tls) => {
-            let handshake = TlsAcceptor::from(tls.keys().server.clone()).accept(stream);
-            let stream = tokio::time::timeout(CONNECT_TIMEOUT, handshake).await.map_err(io::Error::other)??;
-            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let certificate = certificate.ok_or_else(|| io::Error::other("no certificate was shown"))?;
-            let node = NodeIdentity::from_certificate(certificate).map_err(io::Error::other)?;
-            Connection::new(stream, Peer::Node(node), room)
-        }
-    };
-    accepted.send(connection).await.map_err(|_| io::Error::other("the node is stopping"))
-}
-
-/// Bytes both ways.
-trait Duplex: AsyncRead + AsyncWrite + Send {}
-impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
-
-/// A connection whose other end is known.
-pub(super) struct Connection {
-    stream: Pin<Box<dyn Duplex>>,
-    peer: Peer,
-    /// Given back with the connection's end.
-    _room: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    pub(super) fn new(
-        stream: impl AsyncRead + AsyncWrite + Send + 'static,
-        peer: Peer,
-        room: OwnedSemaphorePermit,
-    ) -> Self {
-        Self { stream: Box::pin(stream), peer, _room: room }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

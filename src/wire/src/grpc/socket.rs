@@ -11,8 +11,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use super::accept::{ACCEPT_PAUSE, Connection};
 use super::access::Peer;
-use super::server::{ACCEPT_PAUSE, Connection, Door, ServeError, Services};
+use super::server::{Door, ServeError, Services};
 use crate::administration::Administration;
 
 /// How many connections wait to be accepted.
