@@ -10,7 +10,7 @@ use super::header::{Header, sasl_element, token, version_is_supported};
 use crate::jid::prepare_domain;
 use crate::payload::bind;
 use crate::sasl::client::{ClientError, Credentials, Exchange, Terms, choose};
-use crate::sasl::{ChannelBindings, SaslFailure, decode_base64, encode_base64, prepare_password};
+use crate::sasl::{ChannelBindings, Mechanism, SaslFailure, decode_base64, encode_base64, prepare_password};
 use crate::scan::{Item, StreamHeader};
 use crate::{BareJid, Element, Envelope, FullJid, IqType, Secret, StanzaError, StanzaType, StreamError, ns};
 
@@ -25,8 +25,17 @@ pub struct Config {
     pub resource: Option<String>,
     /// Whether to go on only inside TLS (T7). Off for development alone.
     pub require_tls: bool,
-    /// Whether PLAIN may be used where the server offers nothing better. Only ever inside TLS.
-    pub allow_plain: bool,
+    /// The mechanisms that may be used: the strongest that the server offers is. A client that remembers what it has used can
+    /// insist on it here (XEP-0474 §7). PLAIN is only ever used inside TLS.
+    pub mechanisms: Vec<Mechanism>,
+}
+
+impl Config {
+    /// What most clients want: TLS, any mechanism but PLAIN, a resource of the server's choice.
+    pub fn new(account: BareJid, password: Secret) -> Self {
+        let mechanisms = Mechanism::WITHOUT_PASSWORD.to_vec();
+        Self { account, password, resource: None, require_tls: true, mechanisms }
+    }
 }
 
 /// What the machine is told.
@@ -252,18 +261,20 @@ impl Initiating {
             .child(ns::SASL_CHANNEL_BINDING, "sasl-channel-binding")
             .map(|list| list.children().filter_map(|it| it.attribute("type")).map(str::to_owned).collect());
         let bindings = self.tls.clone().unwrap_or_default();
+        let mut allowed = self.config.mechanisms.clone();
+        allowed.retain(|mechanism| self.tls.is_some() || *mechanism != Mechanism::Plain);
         let choice = choose(&Terms {
             mechanisms: &mechanisms,
             binding_types: binding_types.as_deref(),
             bindings: &bindings,
-            allow_plain: self.config.allow_plain && self.tls.is_some(),
+            allowed: &allowed,
         })
         .ok_or_else(|| Failure::NoMechanism(mechanisms.join(" ")))?;
         let credentials = Credentials {
             username: self.config.account.local().unwrap_or_default().to_owned(),
             password: prepare_password(&self.config.password).ok_or(Failure::Password)?,
         };
-        let (exchange, response) = Exchange::start(choice, &credentials, &bindings, token(random));
+        let (exchange, response) = Exchange::start(&choice, &credentials, &bindings, token(random));
         let auth = Element::new(ns::SASL, "auth")
             .with("mechanism", choice.mechanism.name())
             .with_text(encode_base64(&response));

@@ -1,6 +1,6 @@
 //! The client's side of PLAIN (RFC 4616) and SCRAM (RFC 5802, 7677).
 
-use super::message::{BindingFlag, are_extensions, escape_name, is_nonce, take_attribute};
+use super::message::{BindingFlag, are_extensions, escape_name, is_nonce, offered_text, take_attribute};
 use super::{ChannelBindingType, ChannelBindings, Hash, Mechanism, decode_base64, encode_base64, scram};
 use crate::Secret;
 
@@ -19,8 +19,8 @@ pub struct Terms<'a> {
     pub binding_types: Option<&'a [String]>,
     /// What this side of the channel can be bound by.
     pub bindings: &'a ChannelBindings,
-    /// Whether PLAIN may be chosen: only inside TLS, and only where the user allows it.
-    pub allow_plain: bool,
+    /// The mechanisms that may be chosen. PLAIN must be among them inside TLS only.
+    pub allowed: &'a [Mechanism],
 }
 
 /// Who authenticates.
@@ -41,17 +41,22 @@ pub enum ClientError {
     /// An iteration count outside [`ITERATIONS_MIN`] to [`ITERATIONS_MAX`].
     #[error("the server asks for {0} iterations")]
     Iterations(u32),
+    /// The server has offered other mechanisms or channel bindings than those that came (XEP-0474): somebody has edited them.
+    #[error("the server's list of mechanisms or channel bindings was changed on its way")]
+    Downgrade,
     /// The server's signature is wrong or missing: it does not know the account.
     #[error("the server could not prove that it knows the account")]
     NotAuthentic,
 }
 
 /// A mechanism, and how the channel takes part in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The mechanism for `<auth/>`.
     pub mechanism: Mechanism,
     flag: BindingFlag,
+    /// What was offered, as XEP-0474 hashes it.
+    offered: String,
 }
 
 /// Chooses the strongest mechanism of those offered, in the order of [`Mechanism::ALL`]. `None`: none may be used.
@@ -67,12 +72,11 @@ pub fn choose(terms: &Terms<'_>) -> Option<Choice> {
         _ if !plus_offered && !terms.bindings.is_empty() => BindingFlag::NotOffered,
         _ => BindingFlag::Unsupported,
     };
-    let usable = |mechanism: &Mechanism| match mechanism {
-        Mechanism::Plain => terms.allow_plain,
-        Mechanism::Scram { plus, .. } => !plus || kind.is_some(),
-    };
+    let usable = |mechanism: &Mechanism| terms.allowed.contains(mechanism) && (!mechanism.is_plus() || kind.is_some());
     let mechanism = Mechanism::ALL.iter().copied().filter(usable).find(|&mechanism| offered(mechanism))?;
-    Some(Choice { mechanism, flag: flag(mechanism) })
+    let binding_types = terms.binding_types.unwrap_or_default().iter().map(String::as_str);
+    let offered = offered_text(terms.mechanisms.iter().map(String::as_str), binding_types);
+    Some(Choice { mechanism, flag: flag(mechanism), offered })
 }
 
 /// The strongest type that both sides have.
@@ -94,7 +98,7 @@ enum State {
     /// PLAIN: everything has been said.
     Plain,
     /// SCRAM: waits for salt and iteration count.
-    First { hash: Hash, binding: Vec<u8>, bare: String, nonce: String, password: Secret },
+    First { hash: Hash, binding: Vec<u8>, bare: String, nonce: String, offered: String, password: Secret },
     /// SCRAM: waits for the server's signature.
     Final { hash: Hash, salted_password: Secret, auth_message: Vec<u8> },
     /// SCRAM: the signature was right; it came as a challenge of its own.
@@ -106,7 +110,7 @@ enum State {
 impl Exchange {
     /// Starts, and gives the initial response. `nonce`: as [`super::server::Context::nonce`].
     pub fn start(
-        choice: Choice,
+        choice: &Choice,
         credentials: &Credentials,
         bindings: &ChannelBindings,
         nonce: String,
@@ -126,7 +130,8 @@ impl Exchange {
                 };
                 let binding = [header.as_bytes(), data].concat();
                 let password = credentials.password.clone();
-                (Self { state: State::First { hash, binding, bare, nonce, password } }, response)
+                let offered = choice.offered.clone();
+                (Self { state: State::First { hash, binding, bare, nonce, offered, password } }, response)
             }
         }
     }
@@ -137,8 +142,11 @@ impl Exchange {
     /// See [`ClientError`]. Close the stream.
     pub fn challenge(&mut self, challenge: &[u8]) -> Result<Vec<u8>, ClientError> {
         match std::mem::replace(&mut self.state, State::Failed) {
-            State::First { hash, binding, bare, nonce, password } => {
+            State::First { hash, binding, bare, nonce, offered, password } => {
                 let first = ServerFirst::parse(challenge, &nonce)?;
+                if first.offer_hash.is_some_and(|it| it != encode_base64(&hash.of(offered.as_bytes()))) {
+                    return Err(ClientError::Downgrade);
+                }
                 let salted_password = scram::salted_password(hash, &password, &first.salt, first.iterations);
                 let without_proof = format!("c={},r={}", encode_base64(&binding), first.nonce);
                 let auth_message = format!("{bare},{},{without_proof}", first.message).into_bytes();
@@ -176,6 +184,8 @@ struct ServerFirst<'m> {
     nonce: &'m str,
     salt: Vec<u8>,
     iterations: u32,
+    /// XEP-0474; older servers send none.
+    offer_hash: Option<&'m str>,
 }
 
 impl<'m> ServerFirst<'m> {
@@ -198,7 +208,8 @@ impl<'m> ServerFirst<'m> {
         if !(ITERATIONS_MIN..=ITERATIONS_MAX).contains(&iterations) {
             return Err(ClientError::Iterations(iterations));
         }
-        Ok(Self { message, nonce, salt, iterations })
+        let offer_hash = rest.split(',').find_map(|attribute| attribute.strip_prefix("h="));
+        Ok(Self { message, nonce, salt, iterations, offer_hash })
     }
 }
 

@@ -109,9 +109,28 @@ pub(super) fn are_extensions(text: &str) -> bool {
         })
 }
 
+/// XEP-0474 §6.1: what a server had to offer, as text to be hashed; each side makes it of the lists that it has sent or seen.
+/// `binding_types` is empty where no list of them was sent.
+pub(super) fn offered_text<'o>(
+    mechanisms: impl Iterator<Item = &'o str>,
+    binding_types: impl Iterator<Item = &'o str>,
+) -> String {
+    let sorted = |names: &mut Vec<&str>| {
+        names.sort_unstable();
+        names.join("\u{1E}")
+    };
+    let mechanisms = sorted(&mut mechanisms.collect());
+    let binding_types = sorted(&mut binding_types.collect());
+    match binding_types.as_str() {
+        "" => mechanisms,
+        _ => format!("{mechanisms}\u{1F}{binding_types}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sasl::Hash;
 
     #[test]
     fn base64_is_strict() {
@@ -121,6 +140,16 @@ mod tests {
             assert_eq!(decode_base64(text), Err(SaslCondition::IncorrectEncoding), "{text:?}");
         }
         assert_eq!(encode_base64(b""), "=");
+    }
+
+    #[test]
+    fn the_hash_of_xep_0474_section_6_3_comes_out() {
+        let text = offered_text(
+            ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"].into_iter(),
+            ["tls-server-end-point", "tls-exporter"].into_iter(),
+        );
+        assert_eq!(encode_base64(&Hash::Sha1.of(text.as_bytes())), "G6k/rBLDqgOhRRaCuuatSDFkJ08=");
+        assert_eq!(offered_text(["B", "A"].into_iter(), [].into_iter()), "A\u{1E}B");
     }
 
     #[test]

@@ -53,6 +53,9 @@ impl Mechanism {
         Mechanism::Plain,
     ];
 
+    /// Those that never show the password to the server: all but PLAIN.
+    pub const WITHOUT_PASSWORD: &[Mechanism] = Self::ALL.split_at(6).0;
+
     /// The registered name.
     pub fn name(self) -> &'static str {
         match self {

@@ -107,6 +107,11 @@ impl Hash {
         self.digest().output_len()
     }
 
+    /// The hash of `bytes`.
+    pub(super) fn of(self, bytes: &[u8]) -> Vec<u8> {
+        digest::digest(self.digest(), bytes).as_ref().to_vec()
+    }
+
     fn digest(self) -> &'static digest::Algorithm {
         match self {
             // RFC 5802 asks for SHA-1 inside HMAC only, where it has no known weakness.

@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! PLAIN   client: authzid NUL authcid NUL password   → Ask(Password) → Success
-//! SCRAM   client: gs2-header n=user,r=nonce          → Ask(Salt)     → Challenge: r=nonces,s=salt,i=iterations
+//! SCRAM   client: gs2-header n=user,r=nonce          → Ask(Salt)     → Challenge: r=nonces,s=salt,i=iterations,h=offer
 //!         client: c=binding,r=nonces,p=proof         → Ask(Proof)    → Success: v=signature
 //! ```
+//!
+//! `h=` is XEP-0474: the hash of the lists of mechanisms and channel bindings that were offered. The proof covers it, so a client
+//! learns whether somebody has edited the lists on their way (T13).
 //!
 //! Nothing here depends on whether an account exists: whoever answers the questions has to answer for unknown accounts like
 //! for known ones (T14), and then the steps are the same, byte for byte but for salt and proof.
 
-use super::message::{BindingFlag, are_extensions, is_nonce, take_attribute, unescape_name};
+use super::message::{BindingFlag, are_extensions, is_nonce, offered_text, take_attribute, unescape_name};
 use super::{Answer, ChannelBindings, Hash, Mechanism, Question, SaslCondition, SaslFailure};
 use super::{decode_base64, encode_base64, prepare_password};
 use crate::{BareJid, Jid, JidError, Secret};
@@ -21,8 +24,8 @@ pub struct Context {
     pub host: BareJid,
     /// What the channel can be bound by.
     pub bindings: ChannelBindings,
-    /// Whether any `-PLUS` mechanism was among those offered: a client that says it saw none has been deceived (T13).
-    pub plus_offered: bool,
+    /// The mechanisms offered. A client that says it saw no `-PLUS` where there was one has been deceived (T13).
+    pub offered: Vec<Mechanism>,
     /// The server's part of the nonce: printable ASCII without comma, at least 18 unpredictable characters.
     pub nonce: String,
 }
@@ -122,7 +125,7 @@ impl Exchange {
             (State::Password { account }, Answer::Accepted { .. }) => Step::Success { account, data: Vec::new() },
             (State::Salt(first), Answer::Salt { salt, iterations }) => {
                 let nonce = format!("{}{}", first.nonce, self.context.nonce);
-                let challenge = format!("r={nonce},s={},i={iterations}", encode_base64(&salt));
+                let challenge = format!("r={nonce},s={},i={iterations},h={}", encode_base64(&salt), self.offer_hash());
                 let step = Step::Challenge(challenge.clone().into_bytes());
                 self.state = State::Final(Box::new(Challenged { first, nonce, challenge }));
                 step
@@ -205,16 +208,26 @@ impl Exchange {
         Ok(Step::Ask(Question::Proof { account, hash, auth_message, proof: Secret::new(proof) }))
     }
 
+    /// XEP-0474: what has been offered on this stream, for the client to compare.
+    fn offer_hash(&self) -> String {
+        let Mechanism::Scram { hash, .. } = self.mechanism else { return String::new() };
+        let mechanisms = self.context.offered.iter().map(|it| it.name());
+        let binding_types = self.context.bindings.types().map(|it| it.name());
+        encode_base64(&hash.of(offered_text(mechanisms, binding_types).as_bytes()))
+    }
+
     /// The data that the channel is bound by, by what the client says in its flag (RFC 5802 §6).
     fn binding_data(&self, flag: &str, plus: bool) -> Result<&[u8], SaslFailure> {
         match (BindingFlag::parse(flag).ok_or(malformed("the channel binding's type is not known"))?, plus) {
             (BindingFlag::Bound(kind), true) => {
                 self.context.bindings.data(kind).ok_or(malformed("the channel binding's type is not offered"))
             }
-            (BindingFlag::NotOffered, false) if self.context.plus_offered => Err(SaslFailure {
-                condition: SaslCondition::NotAuthorized,
-                text: Some("channel binding is offered, but the offer did not reach the client".into()),
-            }),
+            (BindingFlag::NotOffered, false) if self.context.offered.iter().any(|it| it.is_plus()) => {
+                Err(SaslFailure {
+                    condition: SaslCondition::NotAuthorized,
+                    text: Some("channel binding is offered, but the offer did not reach the client".into()),
+                })
+            }
             (BindingFlag::NotOffered | BindingFlag::Unsupported, false) => Ok(&[]),
             _ => Err(malformed("mechanism and channel binding do not fit together")),
         }

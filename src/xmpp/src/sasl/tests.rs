@@ -38,7 +38,7 @@ fn both() -> ChannelBindings {
 fn context(bindings: ChannelBindings) -> Context {
     Context {
         host: BareJid::parse("im.example.com").expect("a domain"),
-        plus_offered: !bindings.is_empty(),
+        offered: Mechanism::ALL.iter().copied().filter(|it| !it.is_plus() || !bindings.is_empty()).collect(),
         bindings,
         nonce: "3rfcNHYJY1ZVvWVs7j".into(),
     }
@@ -48,14 +48,21 @@ fn juliet(password: &str) -> Credentials {
     Credentials { username: "juliet".into(), password: Secret::from(password) }
 }
 
-/// Chooses `mechanism` as a client does to which it is all that was offered.
-fn choice(mechanism: Mechanism, bindings: &ChannelBindings, types: Option<&[String]>) -> Choice {
-    let mechanisms = [mechanism.name().to_owned()];
-    choose(&Terms { mechanisms: &mechanisms, binding_types: types, bindings, allow_plain: true }).expect("usable")
+/// The context of a server that offers `mechanism` alone.
+fn offering(mechanism: Mechanism, bindings: ChannelBindings) -> Context {
+    Context { offered: vec![mechanism], ..context(bindings) }
+}
+
+/// What a client that can be bound by `ours` takes of what this server offers.
+fn choice(ours: &ChannelBindings, server: &Context) -> Choice {
+    let mechanisms: Vec<String> = server.offered.iter().map(|it| it.name().to_owned()).collect();
+    let types: Vec<String> = server.bindings.types().map(|it| it.name().to_owned()).collect();
+    let binding_types = (!types.is_empty()).then_some(&types[..]);
+    choose(&Terms { mechanisms: &mechanisms, binding_types, bindings: ours, allowed: Mechanism::ALL }).expect("usable")
 }
 
 /// Runs both sides to the end.
-fn run(choice: Choice, credentials: &Credentials, ours: &ChannelBindings, context: Context) -> Outcome {
+fn run(choice: &Choice, credentials: &Credentials, ours: &ChannelBindings, context: Context) -> Outcome {
     let mut server = server::Exchange::new(choice.mechanism, context);
     let (mut client, response) = client::Exchange::start(choice, credentials, ours, "fyko+d2lbbFgONRv9qkxdawL".into());
     let mut step = server.respond(Some(&response));
@@ -106,52 +113,40 @@ fn each_mechanism_is_found_by_its_name() {
     for &mechanism in Mechanism::ALL {
         assert_eq!(Mechanism::from_name(mechanism.name()), Some(mechanism));
         assert_eq!(mechanism.is_plus(), mechanism.name().ends_with("-PLUS"));
+        assert_eq!(Mechanism::WITHOUT_PASSWORD.contains(&mechanism), mechanism != Mechanism::Plain);
     }
 }
 
 #[test]
 fn client_and_server_agree_for_every_mechanism_and_binding() {
+    let ChannelBindings { tls_exporter, tls_server_end_point } = both();
+    let exporter = ChannelBindings { tls_exporter, tls_server_end_point: None };
+    let end_point = ChannelBindings { tls_exporter: None, tls_server_end_point };
     for &mechanism in Mechanism::ALL {
-        for kind in ChannelBindingType::ALL {
-            let choice = choice(mechanism, &both(), Some(&[kind.name().to_owned()]));
-            let mut context = context(both());
-            context.plus_offered = mechanism.is_plus();
-            let (account, authentic) = run(choice, &juliet("r0m30myr0m30"), &both(), context).expect("success");
-            assert_eq!((account.as_str(), authentic), ("juliet@im.example.com", Ok(())), "{mechanism:?} {kind:?}");
+        for bindings in [both(), exporter.clone(), end_point.clone()] {
+            let server = offering(mechanism, bindings.clone());
+            let choice = choice(&bindings, &server);
+            let (account, authentic) = run(&choice, &juliet("r0m30myr0m30"), &bindings, server).expect("success");
+            assert_eq!((account.as_str(), authentic), ("juliet@im.example.com", Ok(())), "{mechanism:?} {bindings:?}");
         }
     }
 }
 
 #[test]
 fn the_exchange_of_rfc_6120_section_9_1_comes_out() {
-    let password = Secret::from("r0m30myr0m30");
-    let (salt, hash) = (b"68da3408-4f4f-467f-912e-49f53f43d033", Hash::Sha1);
-    let mut context = context(ChannelBindings::default());
-    context.nonce = "e124695b-69a9-4de6-9c30-b51b3808c59e".into();
-    let mut server = server::Exchange::new(Mechanism::Scram { hash, plus: false }, context);
-
-    let asked = server.respond(Some(b"n,,n=juliet,r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AA"));
-    assert!(matches!(asked, Step::Ask(Question::Salt { .. })));
-    let Step::Challenge(challenge) = server.answer(Answer::Salt { salt: salt.to_vec(), iterations: 4096 }) else {
-        panic!("a challenge is due");
-    };
+    let unbound = ChannelBindings::default();
+    let choice = choice(&unbound, &offering(Mechanism::Scram { hash: Hash::Sha1, plus: false }, unbound.clone()));
+    let nonce = "oMsTAAwAAAAMAAAANP0TAAAAAABPU0AA".to_owned();
+    let (mut client, response) = client::Exchange::start(&choice, &juliet("r0m30myr0m30"), &unbound, nonce);
+    assert_eq!(encode_base64(&response), "biwsbj1qdWxpZXQscj1vTXNUQUF3QUFBQU1BQUFBTlAwVEFBQUFBQUJQVTBBQQ==");
+    let challenge = "r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AAe124695b-69a9-4de6-9c30-b51b3808c59e,\
+                     s=NjhkYTM0MDgtNGY0Zi00NjdmLTkxMmUtNDlmNTNmNDNkMDMz,i=4096";
     assert_eq!(
-        String::from_utf8_lossy(&challenge),
-        "r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AAe124695b-69a9-4de6-9c30-b51b3808c59e,\
-         s=NjhkYTM0MDgtNGY0Zi00NjdmLTkxMmUtNDlmNTNmNDNkMDMz,i=4096"
+        String::from_utf8(client.challenge(challenge.as_bytes()).expect("a fair challenge")).as_deref(),
+        Ok("c=biws,r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AAe124695b-69a9-4de6-9c30-b51b3808c59e,\
+            p=UA57tM/SvpATBkH2FXs0WDXvJYw=")
     );
-    let asked = server.respond(Some(
-        b"c=biws,r=oMsTAAwAAAAMAAAANP0TAAAAAABPU0AAe124695b-69a9-4de6-9c30-b51b3808c59e,\
-          p=UA57tM/SvpATBkH2FXs0WDXvJYw=",
-    ));
-    let Step::Ask(Question::Proof { auth_message, proof, .. }) = asked else { panic!("a question is due") };
-    let keys = Keys::derive(hash, &password, salt, 4096);
-    let server_signature = keys.verify_proof(hash, &auth_message, &proof).expect("the proof is right");
-    let Step::Success { account, data } = server.answer(Answer::Accepted { server_signature }) else {
-        panic!("success is due");
-    };
-    assert_eq!(account.as_str(), "juliet@im.example.com");
-    assert_eq!(String::from_utf8_lossy(&data), "v=pNNDFVEQxuXxCoSEiW8GEZ+1RSo=");
+    assert_eq!(client.success(b"v=pNNDFVEQxuXxCoSEiW8GEZ+1RSo="), Ok(()));
 }
 
 #[test]
@@ -161,9 +156,8 @@ fn a_wrong_password_and_an_unknown_account_fail_alike() {
         let wrong = juliet("wrong");
         let unknown = Credentials { username: "nobody".into(), ..juliet("r0m30myr0m30") };
         for credentials in [wrong, unknown] {
-            let mut context = context(both());
-            context.plus_offered = mechanism.is_plus();
-            let failure = run(choice(mechanism, &both(), None), &credentials, &both(), context).expect_err("refused");
+            let server = offering(mechanism, both());
+            let failure = run(&choice(&both(), &server), &credentials, &both(), server).expect_err("refused");
             assert_eq!(failure, SaslFailure::new(SaslCondition::NotAuthorized));
         }
     }
@@ -173,21 +167,38 @@ fn a_wrong_password_and_an_unknown_account_fail_alike() {
 fn a_proof_made_for_another_channel_is_refused() {
     // Somebody between two TLS connections: each side sees other keying material.
     let theirs = ChannelBindings { tls_exporter: Some(vec![8; 32]), ..both() };
-    let failure = run(choice(SHA256_PLUS, &theirs, None), &juliet("r0m30myr0m30"), &theirs, context(both()));
+    let server = offering(SHA256_PLUS, both());
+    let failure = run(&choice(&theirs, &server), &juliet("r0m30myr0m30"), &theirs, server);
     assert_eq!(failure, Err(SaslCondition::NotAuthorized.into()));
 }
 
 #[test]
 fn a_client_that_was_shown_no_plus_where_one_was_offered_is_refused() {
     // T13: the list of mechanisms has been edited on its way.
-    let failure = run(choice(SHA256, &both(), None), &juliet("r0m30myr0m30"), &both(), context(both()));
+    let seen = choice(&both(), &offering(SHA256, both()));
+    let failure = run(&seen, &juliet("r0m30myr0m30"), &both(), context(both()));
     assert_eq!(failure.expect_err("refused").condition, SaslCondition::NotAuthorized);
 }
 
 #[test]
 fn a_client_that_cannot_bind_may_use_the_plain_variant() {
     let none = ChannelBindings::default();
-    assert!(run(choice(SHA256, &none, None), &juliet("r0m30myr0m30"), &none, context(both())).is_ok());
+    let server = context(both());
+    assert!(run(&choice(&none, &server), &juliet("r0m30myr0m30"), &none, server).is_ok());
+}
+
+#[test]
+fn a_client_finds_out_that_the_offer_was_edited() {
+    // XEP-0474: fewer mechanisms, or fewer types of channel binding, than the server has offered.
+    let end_point = ChannelBindings { tls_exporter: None, ..both() };
+    for seen in [offering(SHA256_PLUS, both()), context(end_point)] {
+        let choice = choice(&both(), &seen);
+        let mut server = server::Exchange::new(choice.mechanism, context(both()));
+        let (mut client, response) = client::Exchange::start(&choice, &juliet("x"), &both(), "abc".into());
+        let Step::Ask(question) = server.respond(Some(&response)) else { panic!("a question is due") };
+        let Step::Challenge(challenge) = server.answer(directory(&question)) else { panic!("a challenge is due") };
+        assert_eq!(client.challenge(&challenge), Err(ClientError::Downgrade));
+    }
 }
 
 #[test]
@@ -312,24 +323,31 @@ fn the_client_chooses_the_strongest_that_may_be_used() {
     let strange = ["X-OTHER".to_owned()];
     let end_point = ["tls-server-end-point".to_owned()];
     let other = ["tls-unique".to_owned()];
-    let choose = |mechanisms: &[String], types: Option<&[String]>, bindings, allow_plain| {
-        let choice = choose(&Terms { mechanisms, binding_types: types, bindings, allow_plain })?;
-        let (_, response) = client::Exchange::start(choice, &juliet("x"), bindings, "abc".into());
+    let choose = |mechanisms: &[String], types: Option<&[String]>, bindings, allowed| {
+        let choice = choose(&Terms { mechanisms, binding_types: types, bindings, allowed })?;
+        let (_, response) = client::Exchange::start(&choice, &juliet("x"), bindings, "abc".into());
         let header = String::from_utf8(response).expect("UTF-8").split(',').next().map(str::to_owned);
         Some((choice.mechanism.name(), header.unwrap_or_default()))
     };
+    let all_sha_256 = [SHA256, SHA256_PLUS];
     let chosen = |name, header: &str| Some((name, header.to_owned()));
 
-    assert_eq!(choose(&all, None, &bound, true), chosen("SCRAM-SHA-512-PLUS", "p=tls-exporter"));
-    assert_eq!(choose(&all, Some(&end_point), &bound, true), chosen("SCRAM-SHA-512-PLUS", "p=tls-server-end-point"));
+    assert_eq!(choose(&all, None, &bound, Mechanism::ALL), chosen("SCRAM-SHA-512-PLUS", "p=tls-exporter"));
+    assert_eq!(
+        choose(&all, Some(&end_point), &bound, Mechanism::ALL),
+        chosen("SCRAM-SHA-512-PLUS", "p=tls-server-end-point")
+    );
     // XEP-0440: no type in common is no attack.
-    assert_eq!(choose(&all, Some(&other), &bound, true), chosen("SCRAM-SHA-512", "n"));
-    assert_eq!(choose(&all, None, &unbound, true), chosen("SCRAM-SHA-512", "n"));
+    assert_eq!(choose(&all, Some(&other), &bound, Mechanism::ALL), chosen("SCRAM-SHA-512", "n"));
+    assert_eq!(choose(&all, None, &unbound, Mechanism::ALL), chosen("SCRAM-SHA-512", "n"));
     // No -PLUS came, though we could: tell the server.
-    assert_eq!(choose(&all[4..], None, &bound, true), chosen("SCRAM-SHA-256", "y"));
-    assert_eq!(choose(&all[6..], None, &bound, true), chosen("PLAIN", "\0juliet\0x"));
-    assert_eq!(choose(&all[6..], None, &bound, false), None);
-    assert_eq!(choose(&strange, None, &bound, true), None);
+    assert_eq!(choose(&all[4..], None, &bound, Mechanism::ALL), chosen("SCRAM-SHA-256", "y"));
+    assert_eq!(choose(&all[6..], None, &bound, Mechanism::ALL), chosen("PLAIN", "\0juliet\0x"));
+    assert_eq!(choose(&all[6..], None, &bound, Mechanism::WITHOUT_PASSWORD), None);
+    // What was agreed on earlier may be insisted on.
+    assert_eq!(choose(&all, None, &bound, &all_sha_256), chosen("SCRAM-SHA-256-PLUS", "p=tls-exporter"));
+    assert_eq!(choose(&all[6..], None, &bound, &all_sha_256), None);
+    assert_eq!(choose(&strange, None, &bound, Mechanism::ALL), None);
 }
 
 #[test]
@@ -345,7 +363,7 @@ fn the_client_refuses_an_unfair_challenge() {
     ] {
         let unbound = ChannelBindings::default();
         let (mut client, _) =
-            client::Exchange::start(choice(SHA256, &unbound, None), &juliet("x"), &unbound, "abc".into());
+            client::Exchange::start(&choice(&unbound, &offering(SHA256, both())), &juliet("x"), &unbound, "abc".into());
         assert_eq!(client.challenge(challenge.as_bytes()), Err(expected), "{challenge:?}");
     }
 }
@@ -353,7 +371,9 @@ fn the_client_refuses_an_unfair_challenge() {
 #[test]
 fn the_client_believes_no_success_without_the_servers_signature() {
     let unbound = ChannelBindings::default();
-    let start = || client::Exchange::start(choice(SHA256, &unbound, None), &juliet("x"), &unbound, "abc".into()).0;
+    let start = || {
+        client::Exchange::start(&choice(&unbound, &offering(SHA256, both())), &juliet("x"), &unbound, "abc".into()).0
+    };
     assert_eq!(start().success(b""), Err(ClientError::NotAuthentic));
     assert_eq!(start().success(b"v=AAAA"), Err(ClientError::NotAuthentic));
     for data in ["", "v=", "v=AAAA", "e=other-error"] {
@@ -371,7 +391,8 @@ proptest! {
         let step = feed(mechanism, context(both()), &messages);
         let succeeded = matches!(step, Step::Success { .. });
         prop_assert!(!succeeded);
-        let (mut client, _) = client::Exchange::start(choice(mechanism, &both(), None), &juliet("x"), &both(), "abc".into());
+        let choice = choice(&both(), &offering(mechanism, both()));
+        let (mut client, _) = client::Exchange::start(&choice, &juliet("x"), &both(), "abc".into());
         let refused = client.challenge(messages[0]).is_err() || mechanism != Mechanism::Plain;
         prop_assert!(refused);
         if mechanism != Mechanism::Plain {

@@ -283,12 +283,7 @@ impl Receiving {
             },
         };
         let Some(host) = self.host.clone() else { return not_authorized() };
-        let context = Context {
-            host,
-            bindings: self.tls.clone().unwrap_or_default(),
-            plus_offered: offered.iter().any(|mechanism| mechanism.is_plus()),
-            nonce: token(random),
-        };
+        let context = Context { host, bindings: self.tls.clone().unwrap_or_default(), offered, nonce: token(random) };
         let mut exchange = Box::new(Exchange::new(mechanism, context));
         let step = exchange.respond(message.as_deref());
         self.advance(exchange, step)

@@ -4,18 +4,14 @@ use super::{Server, bindings, chance, offer, scanner, text};
 use crate::Secret;
 use crate::negotiation::initiating::{Action, Config, Event, Failure, Initiating};
 use crate::negotiation::receiving::{self, Offer};
-use crate::sasl::{ChannelBindings, Hash, Mechanism};
+use crate::sasl::client::ClientError;
+use crate::sasl::{ChannelBindings, Mechanism};
 use crate::scan::Scanner;
 use crate::{BareJid, StreamError};
 
 pub(super) fn config() -> Config {
-    Config {
-        account: BareJid::parse("juliet@im.example.com").expect("a bare JID"),
-        password: Secret::from("r0m30myr0m30"),
-        resource: Some("balcony".into()),
-        require_tls: true,
-        allow_plain: true,
-    }
+    let account = BareJid::parse("juliet@im.example.com").expect("a bare JID");
+    Config { resource: Some("balcony".into()), ..Config::new(account, Secret::from("r0m30myr0m30")) }
 }
 
 /// An initiating entity as its driver sees it.
@@ -127,31 +123,17 @@ fn client_and_server_come_up_over_starttls_and_over_direct_tls() {
 
 #[test]
 fn client_and_server_come_up_by_every_mechanism() {
-    let mut before = 0;
     for mechanism in Mechanism::ALL {
-        // Without bindings the server offers no -PLUS, and the list begins with the first mechanism that is none.
-        let these = if mechanism.is_plus() { bindings() } else { ChannelBindings::default() };
-        if *mechanism == (Mechanism::Scram { hash: Hash::Sha512, plus: false }) {
-            before = 0;
-        }
-        let mut pair = Pair::new(offer(), config());
-        pair.bindings = (these.clone(), these);
-        pair.edit = Box::new(move |text| without_first(before, text));
-        assert_eq!(pair.run(), Ok(ESTABLISHED.into()), "{mechanism:?}");
-        assert!(pair.sent.contains(&format!(" mechanism='{}'>", mechanism.name())), "{}", pair.sent);
-        before += 1;
-    }
-}
-
-/// Takes mechanisms off the front of the list.
-fn without_first(count: usize, mut text: String) -> String {
-    for _ in 0..count {
-        let (start, end) = ("<mechanism>", "</mechanism>");
-        if let (Some(from), Some(to)) = (text.find(start), text.find(end)) {
-            text.replace_range(from..to + end.len(), "");
+        for direct in [false, true] {
+            let mut pair = Pair::new(offer(), Config { mechanisms: vec![*mechanism], ..config() });
+            if !mechanism.is_plus() {
+                pair.bindings = Default::default();
+            }
+            pair.direct = direct;
+            assert_eq!(pair.run(), Ok(ESTABLISHED.into()), "{mechanism:?}");
+            assert!(pair.sent.contains(&format!(" mechanism='{}'>", mechanism.name())), "{}", pair.sent);
         }
     }
-    text
 }
 
 #[test]
@@ -174,7 +156,10 @@ fn tls_that_is_stripped_stops_the_client() {
     });
     assert_eq!(pair.run(), Err(Failure::TlsNotOffered));
     // Nor is a password sent in clear by one that does without TLS.
-    let mut pair = Pair { client: Client::new(Config { require_tls: false, ..config() }), ..pair };
+    let mut pair = Pair {
+        client: Client::new(Config { require_tls: false, mechanisms: Mechanism::ALL.to_vec(), ..config() }),
+        ..pair
+    };
     pair.server = Server::new(offer());
     assert_eq!(pair.run(), Err(Failure::NoMechanism("PLAIN".into())));
 }
@@ -186,6 +171,11 @@ fn mechanisms_and_bindings_that_are_edited_on_the_way_are_found_out() {
     pair.edit = Box::new(|text| text.replace("-PLUS", "-OTHER"));
     let Err(Failure::Authentication(failure)) = pair.run() else { panic!("it must fail") };
     assert_eq!(failure.condition.name(), "not-authorized");
+
+    // XEP-0474: only weaker ones are left of the list.
+    let mut pair = Pair::new(offer(), config());
+    pair.edit = Box::new(|text| text.replace("SCRAM-SHA-512-PLUS", "X-OTHER"));
+    assert_eq!(pair.run(), Err(Failure::Challenge(ClientError::Downgrade)));
 
     // Two TLS connections with somebody between them.
     let mut pair = Pair::new(offer(), config());
