@@ -133,7 +133,7 @@ impl<S: Io> Client<S> {
     }
 
     async fn more(&mut self) -> bool {
-        let mut bytes = [0; 65536];
+        let mut bytes = vec![0; 65536];
         match self.io.read(&mut bytes).await {
             Ok(0) | Err(_) => false,
             Ok(count) => {
