@@ -13,6 +13,8 @@
 //!   (non-transitional, so that `ß` stays). Single labels (`localhost`) and IPv4 addresses are allowed as they are, IPv6
 //!   addresses in brackets and in their canonical form. Hyphens in the third and fourth place pass, since such names exist.
 //!   Labels have at most 63 bytes as DNS would carry them; the whole has the limit of RFC 7622, not that of DNS.
+//! - At most 64 characters of a part may be of those whose legality hangs on their surroundings (such as Arabic-Indic digits):
+//!   checking them costs the square of their number.
 //! - A resourcepart may begin or end with a space: RFC 7622 §3.5 lists that as an error, but the profile does not forbid
 //!   it (erratum 4560).
 //! - A resourcepart may hold emoji that OpaqueString refuses: see [`super::emoji`].
@@ -78,10 +80,13 @@ fn by_table(text: &str, class: u8) -> Option<Cow<'_, str>> {
 
 /// Applies `profile` until it changes nothing: once, and at most three times more (RFC 8264 §7).
 fn stable<'t>(text: &str, part: Part, profile: impl Fn(&str) -> Option<String>) -> Result<Cow<'t, str>, JidError> {
-    // Preparing takes a character's bytes to a third at most (full-width forms), so what is longer stays too long. The
-    // profiles' cost grows with the square of the length.
+    // Preparing takes a character's bytes to a third at most (full-width forms), so what is longer stays too long.
     if text.len() > 3 * PART_BYTES_MAX {
         return Err(JidError::TooLong(part));
+    }
+    // The profiles read the whole text again for each of these.
+    if text.chars().filter(|&character| is_contextual(character)).nth(CONTEXTUAL_MAX).is_some() {
+        return Err(JidError::Forbidden(part));
     }
     let mut prepared = profile(text).ok_or(JidError::Forbidden(part))?;
     for _ in 0..3 {
@@ -92,6 +97,20 @@ fn stable<'t>(text: &str, part: Part, profile: impl Fn(&str) -> Option<String>) 
         prepared = again;
     }
     Err(JidError::Forbidden(part))
+}
+
+/// The characters that are allowed in some surroundings only (RFC 5892 appendix A).
+fn is_contextual(character: char) -> bool {
+    matches!(
+        character,
+        '\u{B7}'
+            | '\u{375}'
+            | '\u{5F3}'..='\u{5F4}'
+            | '\u{660}'..='\u{669}'
+            | '\u{6F0}'..='\u{6F9}'
+            | '\u{200C}'..='\u{200D}'
+            | '\u{30FB}'
+    )
 }
 
 fn checked(text: Cow<'_, str>, part: Part) -> Result<Cow<'_, str>, JidError> {
@@ -135,6 +154,10 @@ fn opaque_with_emoji(text: &str) -> Option<String> {
     }
     Some(prepared)
 }
+
+/// How many [contextual](is_contextual) characters a part may hold: far more than any name does, and few enough that no address
+/// keeps a server busy.
+const CONTEXTUAL_MAX: usize = 64;
 
 /// The longest label, in bytes (RFC 1035 §2.3.4).
 const LABEL_BYTES_MAX: usize = 63;

@@ -153,6 +153,15 @@ fn a_part_has_at_most_1023_bytes_after_preparation() {
 }
 
 #[test]
+fn characters_that_hang_on_their_surroundings_are_checked_and_counted() {
+    assert_eq!(prepare_local("col\u{B7}la").as_deref(), Ok("col\u{B7}la"));
+    assert_eq!(prepare_local("co\u{B7}lla"), Err(JidError::Forbidden(Part::Local)));
+    assert_eq!(prepare_resource("\u{660}\u{6F0}"), Err(JidError::Forbidden(Part::Resource)));
+    assert!(prepare_resource(&"\u{660}".repeat(64)).is_ok());
+    assert_eq!(prepare_resource(&"\u{660}".repeat(65)), Err(JidError::Forbidden(Part::Resource)));
+}
+
+#[test]
 fn emoji_pass_in_resourceparts_as_they_are() {
     for emoji in
         ["👍", "🤣", "❤\u{FE0F}", "👨\u{200D}👩\u{200D}👧", "🏳\u{FE0F}\u{200D}🌈", "👋🏽", "1\u{FE0F}\u{20E3}", "🇩🇪"]

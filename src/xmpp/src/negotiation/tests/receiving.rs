@@ -1,5 +1,7 @@
 //! The receiving entity by transcripts, after RFC 6120 §9.1.
 
+use proptest::prelude::*;
+
 use super::{Server, TOKEN, bindings, offer};
 use crate::negotiation::receiving::{Event, Offer};
 use crate::sasl::{ChannelBindings, encode_base64};
@@ -368,4 +370,37 @@ fn the_driver_ends_a_stream_with_an_error_in_any_phase() {
     let shutdown = || Event::Failed(StreamCondition::SystemShutdown.into());
     assert_eq!(Server::new(offer()).tell(shutdown()), header("im.example.com") + &failed("system-shutdown"));
     assert_eq!(authenticated(offer()).tell(shutdown()), failed("system-shutdown"));
+}
+
+proptest! {
+    #[test]
+    fn no_order_of_elements_breaks_the_machine_or_lets_anybody_in(
+        said in prop::collection::vec(prop::sample::select(fragments()), 0..12),
+        secured in any::<bool>(),
+    ) {
+        let offer = Offer { registration: true, require_tls: secured, ..offer() };
+        let mut server = if secured { Server::secured(offer, bindings()) } else { Server::new(offer) };
+        let sent: String = said.iter().map(|xml| server.hear(xml)).collect();
+        prop_assert_eq!(&server.established, &None);
+        prop_assert!(sent.matches("[close]").count() <= 1, "{}", sent);
+    }
+}
+
+/// Elements of a negotiation without a right password among them.
+fn fragments() -> Vec<String> {
+    let bind = "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+    let register = "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>";
+    let scram = encode_base64(b"n,,n=juliet,r=abc");
+    [OPEN, OPEN, STARTTLS, bind, register, "</stream:stream>", "<presence/>", " ", "<!-- -->", "<a", "/>"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain([
+            plain("\0juliet\0wrong"),
+            format!("<auth {SASL} mechanism='SCRAM-SHA-1'>{scram}</auth>"),
+            format!("<auth {SASL} mechanism='SCRAM-SHA-1'/>"),
+            format!("<response {SASL}>{scram}</response>"),
+            format!("<response {SASL}>Yz1iaXdzLHI9YWJjLHA9QUFBQQ==</response>"),
+            format!("<abort {SASL}/>"),
+        ])
+        .collect()
 }
