@@ -26,8 +26,8 @@ use crate::link::LinkError;
 pub struct Malformed(pub &'static str);
 
 impl Malformed {
-    /// As the failure of a call to `address`.
-    pub(crate) fn from_peer(self, address: &str) -> LinkError {
+    /// As the failure of a call to `address`, whose answer it was.
+    pub(crate) fn into_refusal(self, address: &str) -> LinkError {
         LinkError::Refused { address: address.to_owned(), reason: self.to_string() }
     }
 }

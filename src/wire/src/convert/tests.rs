@@ -365,3 +365,16 @@ fn an_unknown_condition_counts_as_the_general_one() {
     let error = proto::StreamError { condition: "too-blue".into(), text: None };
     assert_eq!(StreamError::from(error).condition, StreamCondition::UndefinedCondition);
 }
+
+#[test]
+fn a_prepared_address_is_taken_over_in_its_parts() {
+    for text in ["example.com", "a@example.com", "a@example.com/r", "example.com/r", "a@example.com/r/s@t"] {
+        let jid = Jid::from_prepared(text).expect("a prepared JID");
+        let parts = (jid.local().unwrap_or_default(), jid.domain(), jid.resource().unwrap_or_default());
+        let joined = Jid::from_parts(jid.local(), jid.domain(), jid.resource()).expect("a JID");
+        assert_eq!((jid.as_str(), &joined), (text, &jid), "{parts:?}");
+    }
+    for text in ["", "@example.com", "a@", "a@/r", "example.com/", &"x".repeat(1024)] {
+        Jid::from_prepared(text).expect_err(text);
+    }
+}

@@ -66,7 +66,7 @@ impl ClusterDialer for GrpcDialer {
     async fn admit(&self, address: &str, request: AdmitRequest) -> Result<Admission, LinkError> {
         let mut client = cluster_client(self, address)?;
         let reply = self.call(address, client.admit(proto::AdmitRequest::from(request))).await?;
-        reply.try_into().map_err(|malformed: crate::convert::Malformed| malformed.from_peer(address))
+        reply.try_into().map_err(|malformed: crate::convert::Malformed| malformed.into_refusal(address))
     }
 
     async fn propose(
@@ -77,7 +77,7 @@ impl ClusterDialer for GrpcDialer {
     ) -> Result<Result<Bytes, ProposeRefusal>, LinkError> {
         let mut client = cluster_client(self, address)?;
         let reply = self.call(address, client.propose(proto::ProposeRequest { group: group.0, command })).await?;
-        propose_result(reply).map_err(|malformed| malformed.from_peer(address))
+        propose_result(reply).map_err(|malformed| malformed.into_refusal(address))
     }
 
     async fn administer(
@@ -98,7 +98,7 @@ impl ClusterDialer for GrpcDialer {
         let mut client = cluster_client(self, address)?;
         let request = proto::SessionsRequest { host: host.map(str::to_owned), limit };
         let reply = self.call(address, client.sessions(request)).await?;
-        session_records(reply).map_err(|malformed| malformed.from_peer(address))
+        session_records(reply).map_err(|malformed| malformed.into_refusal(address))
     }
 }
 

@@ -36,8 +36,11 @@ struct Shared {
     security: Security,
     tasks: TaskTracker,
     stop: CancellationToken,
-    channels: Mutex<HashMap<(String, Option<Arc<str>>), Channel>>,
+    channels: Mutex<HashMap<Callee, Channel>>,
 }
+
+/// An address, and the name of the router that must be there, where it is known.
+type Callee = (String, Option<Arc<str>>);
 
 impl GrpcDialer {
     /// A dialer that proves itself with `security`. The links' tasks run on `tasks`; `stop` ends them, whatever is still

@@ -127,7 +127,7 @@ fn parts(snapshot: SnapshotRequest) -> impl Iterator<Item = proto::SnapshotPart>
 }
 
 fn checked<T, P: TryInto<T, Error = Malformed>>(to: &RouterInfo, reply: P) -> Result<T, RaftCallError> {
-    let reply = reply.try_into().map_err(|malformed| malformed.from_peer(&to.address));
+    let reply = reply.try_into().map_err(|malformed| malformed.into_refusal(&to.address));
     reply.map_err(RaftCallError::Link)
 }
 
