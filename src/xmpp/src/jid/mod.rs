@@ -14,6 +14,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
+pub(crate) use prepare::is_cheap;
 pub use prepare::{prepare_domain, prepare_local, prepare_resource};
 
 /// The longest part allowed, in bytes after preparation (RFC 7622 §3.2–3.4).

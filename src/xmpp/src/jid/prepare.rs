@@ -84,8 +84,7 @@ fn stable<'t>(text: &str, part: Part, profile: impl Fn(&str) -> Option<String>) 
     if text.len() > 3 * PART_BYTES_MAX {
         return Err(JidError::TooLong(part));
     }
-    // The profiles read the whole text again for each of these.
-    if text.chars().filter(|&character| is_contextual(character)).nth(CONTEXTUAL_MAX).is_some() {
+    if !is_cheap(text) {
         return Err(JidError::Forbidden(part));
     }
     let mut prepared = profile(text).ok_or(JidError::Forbidden(part))?;
@@ -97,6 +96,11 @@ fn stable<'t>(text: &str, part: Part, profile: impl Fn(&str) -> Option<String>) 
         prepared = again;
     }
     Err(JidError::Forbidden(part))
+}
+
+/// Whether a PRECIS profile reads `text` in good time: it reads the whole again for each contextual character.
+pub(crate) fn is_cheap(text: &str) -> bool {
+    text.chars().filter(|&character| is_contextual(character)).nth(CONTEXTUAL_MAX).is_none()
 }
 
 /// The characters that are allowed in some surroundings only (RFC 5892 appendix A).

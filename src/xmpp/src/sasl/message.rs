@@ -7,6 +7,7 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
 
 use super::{ChannelBindingType, SaslCondition};
 use crate::Secret;
+use crate::jid::is_cheap;
 
 /// Decodes the text of `<auth/>`, `<challenge/>`, `<response/>` or `<success/>`. A single `=` is data of no length
 /// (RFC 6120 §6.4.2). Strict as RFC 6120 §13.9.1 has it: no white space, padding where it belongs and nowhere else.
@@ -27,13 +28,19 @@ pub fn encode_base64(data: &[u8]) -> String {
 
 /// Prepares a password as typed: OpaqueString (RFC 8265 §4.2).
 ///
-/// # Errors
-/// `None` for an empty password, one with a character that the profile forbids, or one that is not UTF-8.
+/// `None` for an empty password, one with a character that the profile forbids, one that is not UTF-8, and one longer than
+/// [`PASSWORD_BYTES_MAX`] or with so many contextual characters that reading it would keep a server busy.
 pub fn prepare_password(password: &Secret) -> Option<Secret> {
     let text = std::str::from_utf8(password.expose()).ok()?;
+    if text.len() > PASSWORD_BYTES_MAX || !is_cheap(text) {
+        return None;
+    }
     let prepared = OpaqueString::enforce(text).ok()?;
     Some(Secret::from(&*prepared))
 }
+
+/// The longest password, in bytes as typed.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Writes a `saslname`: `,` and `=` are escaped (RFC 5802 §5.1).
 pub(super) fn escape_name(name: &str) -> String {
@@ -172,6 +179,9 @@ mod tests {
         assert_eq!(prepared("Jack\u{1680}of Diamonds"), Some("Jack of Diamonds".into()));
         assert_eq!(prepared("e\u{301}"), Some("\u{e9}".into()));
         assert_eq!(prepared(""), None);
+        assert!(prepared(&"a".repeat(1024)).is_some());
+        assert_eq!(prepared(&"a".repeat(1025)), None);
+        assert_eq!(prepared(&"\u{660}".repeat(65)), None);
         assert_eq!(prepared("my cat is a \tby"), None);
         assert!(prepare_password(&Secret::new([0xFF])).is_none());
     }

@@ -13,7 +13,7 @@ pub(crate) mod tests;
 
 use crate::{BareJid, Secret};
 pub use failure::{SaslCondition, SaslFailure};
-pub use message::{decode_base64, encode_base64, prepare_password};
+pub use message::{PASSWORD_BYTES_MAX, decode_base64, encode_base64, prepare_password};
 
 /// The hash function of a SCRAM mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
