@@ -28,8 +28,9 @@ pub(crate) async fn create(context: &mut Context<'_>, password: &Secret) -> Resu
     }
     let credentials = credentials(context, password).await?;
     let ports = context.ports;
+    context.account.reset(None);
     let made = ports.store().create_account(ports.fence(), &context.account.jid, &credentials, ports.now()).await?;
-    context.account.reset(true);
+    context.account.reset(Some(true));
     if made { Ok(()) } else { Err(AccountError::Exists) }
 }
 
@@ -47,10 +48,11 @@ pub(crate) async fn remove(context: &mut Context<'_>) -> Result<(), AccountError
     let ports = context.ports;
     // Read before it is gone, told after: the contacts learn of nothing that has not happened.
     let contacts: Vec<_> = context.account.roster(ports).await?.items().cloned().collect();
+    context.account.reset(None);
     if !ports.store().remove_account(ports.fence(), &context.account.jid).await? {
         return Err(AccountError::NotFound);
     }
-    context.account.reset(false);
+    context.account.reset(Some(false));
     for item in &contacts {
         subscribing::cancel(context, item);
     }
@@ -129,4 +131,84 @@ pub(crate) async fn run_blocking<T: Send + 'static>(
     ports.run_blocking(Box::new(work)).await;
     let value = result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     value.ok_or(Undecided)
+}
+
+#[cfg(test)]
+mod tests {
+    use vesta_xmpp::stream_error::StreamCondition;
+    use vesta_xmpp::{BareJid, Secret};
+
+    use crate::engine::{AdminCommand, AdminError};
+    use crate::testing::World;
+
+    const JULIET: &str = "juliet@example.com";
+    const BALCONY: &str = "juliet@example.com/balcony";
+
+    fn create(password: &str) -> AdminCommand {
+        AdminCommand::Create { password: Secret::from(password) }
+    }
+
+    fn set_password(password: &str) -> AdminCommand {
+        AdminCommand::SetPassword { password: Secret::from(password) }
+    }
+
+    #[test]
+    fn an_account_is_made_once() {
+        let world = World::new(Vec::new());
+        assert_eq!(world.administer(JULIET, create("secret")), Ok(()));
+        assert_eq!(world.administer(JULIET, create("other")), Err(AdminError::Exists));
+        assert_eq!(world.administer("example.com", create("secret")), Err(AdminError::Exists));
+        let elsewhere = world.administer("juliet@nowhere.example", create("secret"));
+        assert_eq!(elsewhere, Err(AdminError::UnknownHost("nowhere.example".into())));
+        assert!(matches!(world.administer("nurse@example.com", create("")), Err(AdminError::Password(_))));
+    }
+
+    /// T20
+    #[test]
+    fn a_new_password_ends_all_sessions() {
+        let world = World::new(Vec::new());
+        let juliet = world.online(BALCONY);
+        assert_eq!(world.administer(JULIET, set_password("new")), Ok(()));
+        assert_eq!(juliet.closed_with(), Some(StreamCondition::NotAuthorized));
+        let unknown = world.administer("nobody@example.com", set_password("new"));
+        assert_eq!(unknown, Err(AdminError::NotFound("account")));
+    }
+
+    /// T20; RFC 6121 §2.5.2 and §3 for the contacts.
+    #[test]
+    fn a_removed_account_is_gone_for_its_sessions_and_its_contacts() {
+        let world = World::new(Vec::new());
+        world.befriend(JULIET, "romeo@example.net");
+        let juliet = world.online(BALCONY);
+        let romeo = world.online("romeo@example.net/orchard");
+        assert_eq!(world.administer(JULIET, AdminCommand::Remove), Ok(()));
+        assert_eq!(juliet.closed_with(), Some(StreamCondition::NotAuthorized));
+        let push = |subscription: &str| {
+            format!(
+                "<iq type='set' id='*'><query xmlns='jabber:iq:roster' ver='*'>\
+                 <item jid='juliet@example.com' subscription='{subscription}'/></query></iq>"
+            )
+        };
+        romeo.receives("<presence type='unsubscribe' from='juliet@example.com'/>");
+        romeo.receives(&push("to"));
+        romeo.receives("<presence type='unsubscribed' from='juliet@example.com'/>");
+        romeo.receives(&push("none"));
+        romeo.receives("<presence type='unavailable' from='juliet@example.com/balcony'/>");
+        world.nobody_receives_anything();
+        assert_eq!(world.administer(JULIET, AdminCommand::Remove), Err(AdminError::NotFound("account")));
+        assert_eq!(world.store().roster_items(&BareJid::parse(JULIET).expect("a JID")), []);
+    }
+
+    #[test]
+    fn one_session_is_closed_or_all() {
+        let world = World::new(Vec::new());
+        let balcony = world.online(BALCONY);
+        let chamber = world.online("juliet@example.com/chamber");
+        let close = |resource: Option<&str>| AdminCommand::CloseSessions { resource: resource.map(str::to_owned) };
+        assert_eq!(world.administer(JULIET, close(Some("attic"))), Err(AdminError::NotFound("session")));
+        assert_eq!(world.administer(JULIET, close(Some("balcony"))), Ok(()));
+        assert!(balcony.session().is_none() && chamber.session().is_some());
+        assert_eq!(world.administer(JULIET, close(None)), Ok(()));
+        assert!(chamber.session().is_none());
+    }
 }

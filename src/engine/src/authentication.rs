@@ -92,3 +92,102 @@ async fn secret(engine: &Engine, ports: &dyn Ports) -> Result<Secret, StoreError
     let secret = ports.store().deployment_secret("scram-decoy", fresh).await?;
     Ok(engine.decoy_secret.get_or_init(|| secret).clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use vesta_xmpp::sasl::scram;
+
+    use super::*;
+    use crate::engine::AdminCommand;
+    use crate::testing::World;
+
+    const HASHES: [Hash; 3] = [Hash::Sha1, Hash::Sha256, Hash::Sha512];
+
+    fn world() -> World {
+        let world = World::new(Vec::new());
+        let create = AdminCommand::Create { password: Secret::from("pencil") };
+        world.administer("juliet@example.com", create).expect("made");
+        world
+    }
+
+    fn jid(text: &str) -> BareJid {
+        BareJid::parse(text).expect("a JID")
+    }
+
+    fn salt(world: &World, account: &str, hash: Hash) -> (Vec<u8>, u32) {
+        match world.authenticate(Question::Salt { account: jid(account), hash }) {
+            Answer::Salt { salt, iterations } => (salt, iterations),
+            other => panic!("no salt: {other:?}"),
+        }
+    }
+
+    fn log_in_by_scram(world: &World, account: &str, password: &str, hash: Hash) -> Answer {
+        let (salt, iterations) = salt(world, account, hash);
+        let salted = scram::salted_password(hash, &Secret::from(password), &salt, iterations);
+        let auth_message = b"n=,r=a,r=ab,s=c,i=1,c=biws,r=ab".to_vec();
+        let proof = Secret::new(scram::client_proof(hash, &salted, &auth_message));
+        world.authenticate(Question::Proof { account: jid(account), hash, auth_message, proof })
+    }
+
+    fn log_in_by_plain(world: &World, account: &str, password: &str) -> Answer {
+        world.authenticate(Question::Password { account: jid(account), password: Secret::from(password) })
+    }
+
+    fn is_denied(answer: &Answer) -> bool {
+        matches!(answer, Answer::Denied(SaslCondition::NotAuthorized))
+    }
+
+    #[test]
+    fn the_right_password_is_accepted_by_every_mechanism_and_another_is_not() {
+        let world = world();
+        let account = "juliet@example.com";
+        for hash in HASHES {
+            let right = log_in_by_scram(&world, account, "pencil", hash);
+            assert!(
+                matches!(right, Answer::Accepted { server_signature } if server_signature.len() == hash.output_len())
+            );
+            assert!(is_denied(&log_in_by_scram(&world, account, "pencils", hash)), "{hash:?}");
+        }
+        assert!(matches!(log_in_by_plain(&world, account, "pencil"), Answer::Accepted { .. }));
+        assert!(is_denied(&log_in_by_plain(&world, account, "pencils")));
+    }
+
+    /// T14: the same shapes, the same at each try, the same conditions, the same work.
+    #[test]
+    fn an_unknown_account_is_answered_like_a_known_one() {
+        let world = world();
+        let known = "juliet@example.com";
+        world.authenticate(Question::Salt { account: jid(known), hash: Hash::Sha1 });
+        let mut salts = Vec::new();
+        for unknown in ["nobody@example.com", "nobody@example.net", "juliet@nowhere.example"] {
+            for hash in HASHES {
+                let (decoy, iterations) = salt(&world, unknown, hash);
+                assert_eq!((decoy.clone(), iterations), salt(&world, unknown, hash), "the same at each try");
+                let (genuine, genuine_iterations) = salt(&world, known, hash);
+                assert_eq!((decoy.len(), iterations), (genuine.len(), genuine_iterations));
+                salts.push(decoy);
+                assert!(is_denied(&log_in_by_scram(&world, unknown, "pencil", hash)));
+            }
+            assert_eq!(work(&world, known), work(&world, unknown));
+        }
+        salts.sort();
+        salts.dedup();
+        assert_eq!(salts.len(), 9, "each account and hash function has a salt of its own");
+    }
+
+    /// What a failed login by PLAIN costs: derivations, and questions to the store.
+    fn work(world: &World, account: &str) -> (u64, Vec<&'static str>) {
+        let before = world.derivations();
+        world.store().take_asked();
+        assert!(is_denied(&log_in_by_plain(world, account, "wrong")));
+        (world.derivations() - before, world.store().take_asked())
+    }
+
+    #[test]
+    fn while_the_store_is_away_a_login_fails_for_now_only() {
+        let world = world();
+        world.store().set_away(true);
+        let answer = log_in_by_plain(&world, "juliet@example.com", "pencil");
+        assert!(matches!(answer, Answer::Denied(SaslCondition::TemporaryAuthFailure)));
+    }
+}

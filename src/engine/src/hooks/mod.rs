@@ -13,6 +13,8 @@
 mod context;
 mod disco;
 mod event;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -86,18 +86,16 @@ async fn farewell(context: &mut Context<'_>, session: &Arc<Session>, stanza: Arc
         return;
     }
     let ports = context.ports;
-    match context.account.roster(ports).await {
-        Ok(roster) => {
-            if was_available {
-                tell_contacts(ports, roster, &stanza);
-            }
-            let untold = session.directed.iter().filter(|to| !(was_available && roster.sees_us(to)));
-            untold.for_each(|to| send(ports, (*stanza).clone().with_to(to.clone())));
-        }
-        Err(error) => {
-            tracing::warn!(session = %session.jid, %error, "contacts are not told that a session is unavailable");
-            session.directed.iter().for_each(|to| send(ports, (*stanza).clone().with_to(to.clone())));
-        }
+    if let Err(error) = context.account.roster(ports).await {
+        tracing::warn!(session = %session.jid, %error, "a session's end is told by the roster as last known");
+    }
+    let roster = context.account.last_known_roster();
+    if let Some(roster) = roster.filter(|_| was_available) {
+        tell_contacts(ports, roster, &stanza);
+    }
+    let told = |entity: &Jid| was_available && roster.is_some_and(|roster| roster.sees_us(entity));
+    for entity in session.directed.iter().filter(|entity| !told(entity)) {
+        send(ports, (*stanza).clone().with_to(entity.clone()));
     }
     if !was_available {
         return;

@@ -41,10 +41,7 @@ pub(crate) async fn outbound(context: &mut Context<'_>, session: &Arc<Session>, 
             return;
         }
         (
-            PresenceType::Subscribe
-            | PresenceType::Subscribed
-            | PresenceType::Unsubscribe
-            | PresenceType::Unsubscribed,
+            PresenceType::Subscribe | PresenceType::Subscribed | PresenceType::Unsubscribe | PresenceType::Unsubscribed,
             Some(to),
         ) => subscribing::outbound(context, to, &stanza).await,
         // An account is implicitly subscribed to itself (§4.2.2): nothing to ask, nobody to answer.

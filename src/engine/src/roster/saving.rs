@@ -36,7 +36,10 @@ pub(super) async fn save(context: &mut Context<'_>, item: RosterItem) -> Result<
     } else {
         Change::RosterPut { version, item: item.clone() }
     };
-    ports.store().write(ports.fence(), &account, vec![change]).await?;
+    if let Err(error) = ports.store().write(ports.fence(), &account, vec![change]).await {
+        context.account.doubt_roster();
+        return Err(error);
+    }
     roster.version = version;
     let contact = item.contact.clone();
     if item.is_blank() {

@@ -11,6 +11,9 @@ use crate::ports::{Sessions, Undecided};
 use crate::store::{Fence, Store};
 use crate::{Hosts, Ports, Session, SessionChange, SessionKey, Timestamp};
 
+/// The one leader there is.
+pub(super) const FENCE: Fence = Fence { shard: 0, generation: 1, term: 1 };
+
 /// A bound session, and what it has received and not yet said so.
 pub(super) struct Bound {
     pub(super) session: Arc<Session>,
@@ -139,6 +142,6 @@ impl Ports for WorldPorts {
     }
 
     fn fence(&self) -> Fence {
-        Fence { shard: 0, generation: 1, term: 1 }
+        FENCE
     }
 }
