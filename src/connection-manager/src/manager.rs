@@ -140,6 +140,12 @@ impl Handle {
         !self.accepting.is_cancelled() && self.shared.uplink.is_complete()
     }
 
+    /// [`Handle::is_ready`] for whoever asks later, and does not keep the handle.
+    pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let (shared, accepting) = (self.shared.clone(), self.accepting.clone());
+        move || !accepting.is_cancelled() && shared.uplink.is_complete()
+    }
+
     /// Waits until the leader of every shard is known and linked.
     pub async fn ready(&self) {
         self.shared.uplink.complete().await;

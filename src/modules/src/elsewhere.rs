@@ -29,6 +29,14 @@ pub const ELSEWHERE: &[Spec] = &[
         note: "",
     },
     Spec {
+        number: 474,
+        title: "SASL SCRAM Downgrade Protection",
+        version: "0.5.0",
+        status: Status::Complete,
+        since: "0.1.0",
+        note: "",
+    },
+    Spec {
         number: 478,
         title: "Stream Limits Advertisement",
         version: "0.2.0",

@@ -24,6 +24,8 @@ mod elsewhere;
 mod switch;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod transcript;
 pub mod xep0012_last_activity;
 pub mod xep0030_disco;
 pub mod xep0049_private;
@@ -37,6 +39,7 @@ pub mod xep0202_time;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vesta_engine::Timestamp;
 use vesta_engine::module::{Module, Spec};
@@ -45,7 +48,7 @@ pub use switch::Switch;
 
 /// The configuration of all modules of a virtual host, the table `[modules]`: a table for each, `[modules.offline]` for
 /// instance. Every module can be switched off with `enabled = false`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// XEP-0030: service discovery.

@@ -58,29 +58,27 @@ fn an_unknown_key_is_refused() {
 
 #[test]
 fn the_readme_holds_the_table_of_specifications() {
-    let path = root().join("README.md");
-    let Ok(readme) = std::fs::read_to_string(&path) else { return };
+    let Ok(readme) = std::fs::read_to_string(root().join("README.md")) else { return };
     let (Some(begin), Some(end)) = (readme.find(TABLE_BEGIN), readme.find(TABLE_END)) else {
         panic!("README.md has no place for the table between {TABLE_BEGIN:?} and {TABLE_END:?}");
     };
     let wanted = [&readme[..begin + TABLE_BEGIN.len()], &table(&supported()), &readme[end..]].concat();
-    hold(&path, &readme, &wanted);
+    hold("README.md", &readme, &wanted);
 }
 
 #[test]
 fn doap_xml_lists_the_specifications() {
-    let path = root().join("doap.xml");
-    let present = std::fs::read_to_string(&path).unwrap_or_default();
-    hold(&path, &present, &doap(&supported()));
+    let present = std::fs::read_to_string(root().join("doap.xml")).unwrap_or_default();
+    hold("doap.xml", &present, &doap(&supported()));
 }
 
-/// Fails where the two differ, or writes what is wanted.
-fn hold(path: &Path, present: &str, wanted: &str) {
+/// Fails where what is present differs from what is wanted, or writes that.
+fn hold(file: &str, present: &str, wanted: &str) {
     if present == wanted {
         return;
     }
-    assert!(std::env::var_os("VESTA_UPDATE").is_some(), "{} {REMEDY}", path.display());
-    std::fs::write(path, wanted).expect("the generated file can be written");
+    assert!(std::env::var_os("VESTA_UPDATE").is_some(), "{file} {REMEDY}");
+    std::fs::write(root().join(file), wanted).expect("the generated file can be written");
 }
 
 fn table(specs: &[Spec]) -> String {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vesta_engine::Timestamp;
 use vesta_engine::hooks::{
@@ -22,14 +23,20 @@ use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{Envelope, StanzaError, ns};
 
 /// What is fulfilled.
-pub const SPEC: Spec =
-    Spec { number: 12, title: "Last Activity", version: "2.0", status: Status::Complete, since: "0.1.0", note: "" };
+pub const SPEC: Spec = Spec {
+    number: 12,
+    title: "Last Activity",
+    version: "2.0",
+    status: Status::Complete,
+    since: "0.1.0",
+    note: "strangers are told no more than of an account that does not exist",
+};
 
 /// The key of an account's record in the store.
 const KEY: &str = "last_activity";
 
 /// Key `last_activity`. The module costs a small write whenever the last available resource of an account goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Whether the module is there. Default: true.
@@ -163,5 +170,106 @@ impl Record {
             None => (text, None),
         };
         Some(Self { at: Timestamp(at.parse().ok()?), status })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vesta_engine::testing::World;
+
+    use super::*;
+    use crate::transcript::iq_error;
+
+    const QUESTION: &str = "<query xmlns='jabber:iq:last'/>";
+
+    fn world() -> World {
+        World::new(vec![Arc::new(LastActivity::new(&Config::default(), Timestamp(0)))])
+    }
+
+    fn get(to: &str) -> String {
+        format!("<iq type='get' id='last1' to='{to}'>{QUESTION}</iq>")
+    }
+
+    fn result(from: &str, query: &str) -> String {
+        format!("<iq type='result' id='last1' from='{from}'>{query}</iq>")
+    }
+
+    /// §5: the server tells for how long it has been up.
+    #[test]
+    fn the_server_tells_its_uptime() {
+        let world = world();
+        let romeo = world.online("romeo@example.net/orchard");
+        world.advance(123_456_000);
+        romeo.sends(&get("example.com"));
+        romeo.receives(&result("example.com", "<query xmlns='jabber:iq:last' seconds='123456'/>"));
+    }
+
+    /// §3: a contact asks how long ago an account was last there, and what it said as it went.
+    #[test]
+    fn a_contact_learns_when_the_last_resource_went_and_with_which_words() {
+        let world = world();
+        world.befriend("romeo@example.net", "juliet@example.com");
+        let romeo = world.online("romeo@example.net/orchard");
+        let juliet = world.online("juliet@example.com/balcony");
+        let phone = world.online("juliet@example.com/phone");
+
+        juliet.sends("<presence type='unavailable'><status>Heading Home</status></presence>");
+        world.forget_received();
+        romeo.sends(&get("juliet@example.com"));
+        romeo.receives(&result("juliet@example.com", "<query xmlns='jabber:iq:last' seconds='0'/>"));
+
+        phone.sends("<presence type='unavailable'><status>Good night</status></presence>");
+        world.forget_received();
+        world.advance(903_999);
+        romeo.sends(&get("juliet@example.com"));
+        romeo.receives(&result("juliet@example.com", "<query xmlns='jabber:iq:last' seconds='903'>Good night</query>"));
+    }
+
+    /// §3: a connection that is lost is a logout without words.
+    #[test]
+    fn a_lost_session_counts_as_a_logout() {
+        let world = world();
+        let juliet = world.online("juliet@example.com/balcony");
+        juliet.disconnects();
+        world.advance(60_000);
+        let juliet = world.connect("juliet@example.com/balcony");
+        juliet.sends(&get("juliet@example.com"));
+        juliet.receives(&result("juliet@example.com", "<query xmlns='jabber:iq:last' seconds='60'/>"));
+    }
+
+    /// T31: who may not see the presence can't tell a hidden account from none.
+    #[test]
+    fn a_stranger_is_told_nothing() {
+        let world = world();
+        let romeo = world.online("romeo@example.net/orchard");
+        world.online("juliet@example.com/balcony").disconnects();
+        for to in ["juliet@example.com", "nobody@example.com"] {
+            romeo.sends(&get(to));
+            romeo.receives(&iq_error(&format!("id='last1' from='{to}'"), QUESTION, "cancel", "service-unavailable"));
+        }
+    }
+
+    #[test]
+    fn an_account_that_was_never_there_has_no_last_activity() {
+        let world = world();
+        let juliet = world.connect("juliet@example.com/balcony");
+        juliet.sends(&get("juliet@example.com"));
+        juliet.receives(&iq_error("id='last1' from='juliet@example.com'", QUESTION, "cancel", "item-not-found"));
+    }
+
+    #[test]
+    fn a_status_is_cut_at_a_whole_character() {
+        assert_eq!(cut("añb".into(), 2), "a");
+        assert_eq!(cut("añb".into(), 3), "añ");
+        assert_eq!(cut("a".into(), 1024), "a");
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        for status in [None, Some("Heading Home, 3 o'clock".to_owned())] {
+            let record = Record { at: Timestamp(1_166_549_999_500), status };
+            assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
+        }
+        assert_eq!(Record::from_bytes(b"yesterday"), None);
     }
 }

@@ -26,7 +26,7 @@ pub const SPEC: Spec = Spec {
     version: "2.5.0",
     status: Status::Complete,
     since: "0.1.0",
-    note: "",
+    note: "strangers are told no more than of an account that does not exist",
 };
 
 /// Forms beside identities and features.
@@ -137,4 +137,103 @@ fn available_resources(context: &Context<'_>) -> Vec<disco::Item> {
         .filter(|session| session.available.is_some())
         .map(|session| disco::Item::new(session.jid.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use vesta_engine::testing::World;
+
+    use super::*;
+    use crate::transcript::iq_error;
+
+    const INFO: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    const ITEMS: &str = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+    const ACCOUNT: &str = "<query xmlns='http://jabber.org/protocol/disco#info'>\
+         <identity category='account' type='registered'/>\
+         <feature var='http://jabber.org/protocol/disco#info'/>\
+         <feature var='http://jabber.org/protocol/disco#items'/></query>";
+
+    fn world() -> World {
+        World::new(vec![Arc::new(ServiceDiscovery)])
+    }
+
+    fn get(to: &str, payload: &str) -> String {
+        format!("<iq type='get' id='d1' to='{to}'>{payload}</iq>")
+    }
+
+    fn result(from: &str, payload: &str) -> String {
+        format!("<iq type='result' id='d1' from='{from}'>{payload}</iq>")
+    }
+
+    /// §3.1: who asks the server learns what it is and what it can do.
+    #[test]
+    fn the_server_tells_its_identity_and_its_features() {
+        let world = World::new(vec![Arc::new(ServiceDiscovery), Arc::new(crate::xep0202_time::Time)]);
+        let romeo = world.online("romeo@example.net/orchard");
+        romeo.sends(&get("example.com", INFO));
+        romeo.receives(&result(
+            "example.com",
+            "<query xmlns='http://jabber.org/protocol/disco#info'>\
+             <identity category='server' type='im' name='Vesta'/>\
+             <feature var='http://jabber.org/protocol/disco#info'/>\
+             <feature var='http://jabber.org/protocol/disco#items'/>\
+             <feature var='urn:xmpp:time'/></query>",
+        ));
+        romeo.sends(&get("example.com", ITEMS));
+        romeo.receives(&result("example.com", ITEMS));
+    }
+
+    /// §7: a node that is not there.
+    #[test]
+    fn an_unknown_node_is_not_found() {
+        let world = world();
+        let romeo = world.online("romeo@example.net/orchard");
+        for namespace in ["http://jabber.org/protocol/disco#info", "http://jabber.org/protocol/disco#items"] {
+            let payload = format!("<query xmlns='{namespace}' node='rooms'/>");
+            romeo.sends(&get("example.com", &payload));
+            romeo.receives(&iq_error("id='d1' from='example.com'", &payload, "cancel", "item-not-found"));
+        }
+    }
+
+    /// §8: an account answers its owner, with its available resources as items.
+    #[test]
+    fn the_own_account_tells_its_available_resources() {
+        let world = world();
+        let juliet = world.online("juliet@example.com/balcony");
+        world.connect("juliet@example.com/without-presence");
+        juliet.sends(&get("juliet@example.com", INFO));
+        juliet.receives(&result("juliet@example.com", ACCOUNT));
+        juliet.sends(&get("juliet@example.com", ITEMS));
+        juliet.receives(&result(
+            "juliet@example.com",
+            "<query xmlns='http://jabber.org/protocol/disco#items'><item jid='juliet@example.com/balcony'/></query>",
+        ));
+    }
+
+    /// §8: a contact that may see the account's presence may see this as well.
+    #[test]
+    fn a_contact_that_is_subscribed_is_answered() {
+        let world = world();
+        world.befriend("romeo@example.net", "juliet@example.com");
+        let romeo = world.online("romeo@example.net/orchard");
+        romeo.sends(&get("juliet@example.com", INFO));
+        romeo.receives(&result("juliet@example.com", ACCOUNT));
+        romeo.sends(&get("juliet@example.com", ITEMS));
+        romeo.receives(&result("juliet@example.com", ITEMS));
+    }
+
+    /// T31: for a stranger an account is as if it were not there, whatever is asked.
+    #[test]
+    fn a_stranger_can_not_tell_a_hidden_account_from_none() {
+        let world = world();
+        let romeo = world.online("romeo@example.net/orchard");
+        world.online("juliet@example.com/balcony");
+        for payload in [INFO, ITEMS, "<query xmlns='http://jabber.org/protocol/disco#info' node='n'/>"] {
+            for to in ["juliet@example.com", "nobody@example.com"] {
+                romeo.sends(&get(to, payload));
+                romeo.receives(&iq_error(&format!("id='d1' from='{to}'"), payload, "cancel", "service-unavailable"));
+            }
+        }
+        world.nobody_receives_anything();
+    }
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vesta_engine::hooks::{Context, Hooks, IqAnswer, IqHandler, IqRequest, Scope};
 use vesta_engine::module::{Module, Spec, Status};
@@ -31,7 +32,7 @@ pub const SPEC: Spec = Spec {
 const KEY: &str = "private";
 
 /// Key `private`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Whether the module is there. Default: true.
@@ -155,4 +156,114 @@ fn is_reserved(namespace: &str) -> bool {
         || namespace.starts_with("jabber:")
         || namespace.starts_with("http://jabber.org/")
         || namespace == ns::VCARD
+}
+
+#[cfg(test)]
+mod tests {
+    use vesta_engine::testing::{Actor, World};
+
+    use super::*;
+    use crate::transcript::iq_error;
+
+    const ASKED: &str = "<query xmlns='jabber:iq:private'><exodus xmlns='exodus:prefs'/></query>";
+    const PREFS: &str = "<query xmlns='jabber:iq:private'>\
+         <exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus></query>";
+
+    fn world(config: Config) -> World {
+        World::new(vec![Arc::new(PrivateStorage::new(&config))])
+    }
+
+    fn stores(actor: &Actor<'_>, payload: &str) {
+        actor.sends(&format!("<iq type='set' id='s' to='hamlet@example.com'>{payload}</iq>"));
+        actor.receives("<iq type='result' id='s' from='hamlet@example.com'/>");
+    }
+
+    fn finds(actor: &Actor<'_>, asked: &str, expected: &str) {
+        actor.sends(&format!("<iq type='get' id='g' to='hamlet@example.com'>{asked}</iq>"));
+        actor.receives(&format!("<iq type='result' id='g' from='hamlet@example.com'>{expected}</iq>"));
+    }
+
+    fn is_refused(actor: &Actor<'_>, kind: &str, payload: &str, error: &str, condition: &str) {
+        actor.sends(&format!("<iq type='{kind}' id='r' to='hamlet@example.com'>{payload}</iq>"));
+        actor.receives(&iq_error("id='r' from='hamlet@example.com'", payload, error, condition));
+    }
+
+    /// §2.3: what one resource stores, another one finds; what was never stored comes back empty.
+    #[test]
+    fn an_element_is_kept_for_all_resources_of_the_account() {
+        let world = world(Config::default());
+        let denmark = world.online("hamlet@example.com/denmark");
+        finds(&denmark, ASKED, ASKED);
+        stores(&denmark, PREFS);
+        let england = world.connect("hamlet@example.com/england");
+        finds(&england, ASKED, PREFS);
+        let other = "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>";
+        finds(&england, other, other);
+    }
+
+    #[test]
+    fn an_element_replaces_the_one_of_its_name_and_an_empty_one_removes_it() {
+        let world = world(Config::default());
+        let hamlet = world.online("hamlet@example.com/denmark");
+        stores(&hamlet, PREFS);
+        let other = "<query xmlns='jabber:iq:private'><exodus xmlns='exodus:prefs'><a/></exodus></query>";
+        stores(&hamlet, other);
+        finds(&hamlet, ASKED, other);
+        stores(&hamlet, ASKED);
+        finds(&hamlet, ASKED, ASKED);
+    }
+
+    /// §2.3: nobody reads or writes somebody else's, and nobody learns whether there is an account.
+    #[test]
+    fn somebody_elses_storage_can_not_be_reached() {
+        let world = world(Config::default());
+        stores(&world.online("hamlet@example.com/denmark"), PREFS);
+        let macbeth = world.online("macbeth@example.com/scotland");
+        for to in ["hamlet@example.com", "nobody@example.com"] {
+            for (kind, payload) in [("get", ASKED), ("set", PREFS)] {
+                macbeth.sends(&format!("<iq type='{kind}' id='x' to='{to}'>{payload}</iq>"));
+                macbeth.receives(&iq_error(&format!("id='x' from='{to}'"), payload, "cancel", "service-unavailable"));
+            }
+        }
+    }
+
+    /// §2.3: no element, a reserved namespace, two namespaces in one question.
+    #[test]
+    fn what_is_no_private_data_is_refused() {
+        let world = world(Config::default());
+        let hamlet = world.online("hamlet@example.com/denmark");
+        is_refused(&hamlet, "get", "<query xmlns='jabber:iq:private'/>", "modify", "bad-request");
+        for reserved in ["vcard-temp", "jabber:iq:roster", "http://jabber.org/protocol/muc", ""] {
+            let payload = format!("<query xmlns='jabber:iq:private'><x xmlns='{reserved}'><y/></x></query>");
+            is_refused(&hamlet, "set", &payload, "modify", "not-acceptable");
+        }
+        let two = "<query xmlns='jabber:iq:private'><a xmlns='a:a'/><b xmlns='b:b'/></query>";
+        is_refused(&hamlet, "get", two, "modify", "bad-request");
+    }
+
+    /// T33: at the limit nothing changes.
+    #[test]
+    fn a_storage_that_would_be_too_large_is_refused() {
+        let too_long = format!(
+            "<query xmlns='jabber:iq:private'><exodus xmlns='exodus:prefs'>{}</exodus></query>",
+            "x".repeat(300)
+        );
+        let too_many = "<query xmlns='jabber:iq:private'><b xmlns='b:b'><c/></b></query>";
+        let world = world(Config { bytes_max: 300, elements_max: 1, ..Config::default() });
+        let hamlet = world.online("hamlet@example.com/denmark");
+        stores(&hamlet, PREFS);
+        is_refused(&hamlet, "set", &too_long, "modify", "policy-violation");
+        is_refused(&hamlet, "set", too_many, "modify", "policy-violation");
+        finds(&hamlet, ASKED, PREFS);
+    }
+
+    #[test]
+    fn while_the_store_is_away_the_client_is_told_to_wait() {
+        let world = world(Config::default());
+        let hamlet = world.online("hamlet@example.com/denmark");
+        world.store().set_away(true);
+        is_refused(&hamlet, "set", PREFS, "wait", "resource-constraint");
+        world.store().set_away(false);
+        stores(&hamlet, PREFS);
+    }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vesta_engine::hooks::{Context, Hooks, IqAnswer, IqHandler, IqRequest, Scope};
 use vesta_engine::module::{Module, Spec, Status};
@@ -23,7 +24,7 @@ pub const SPEC: Spec =
 const KEY: &str = "vcard";
 
 /// Key `vcard`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Whether the module is there. Default: true.
@@ -104,4 +105,78 @@ async fn load(context: &Context<'_>) -> Result<Option<Element>, StanzaError> {
         tracing::error!(account = %context.account.jid, %error, "stored vCard can't be read");
         Condition::InternalServerError.into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use vesta_engine::testing::World;
+
+    use super::*;
+    use crate::transcript::iq_error;
+
+    const ASKED: &str = "<vCard xmlns='vcard-temp'/>";
+    const CARD: &str = "<vCard xmlns='vcard-temp'><FN>Juliet Capulet</FN><N><GIVEN>Juliet</GIVEN></N></vCard>";
+
+    fn world(bytes_max: usize) -> World {
+        World::new(vec![Arc::new(VCards::new(&Config { bytes_max, ..Config::default() }))])
+    }
+
+    /// §3.1 to §3.3: the owner writes, everybody reads.
+    #[test]
+    fn a_card_is_written_by_its_owner_and_read_by_everybody() {
+        let world = world(1000);
+        let juliet = world.online("juliet@example.com/balcony");
+        juliet.sends(&format!("<iq type='get' id='v1' to='juliet@example.com'>{ASKED}</iq>"));
+        juliet.receives(&iq_error("id='v1' from='juliet@example.com'", ASKED, "cancel", "item-not-found"));
+
+        juliet.sends(&format!("<iq type='set' id='v2'>{CARD}</iq>"));
+        juliet.receives("<iq type='result' id='v2'/>");
+        juliet.sends(&format!("<iq type='get' id='v3' to='juliet@example.com'>{ASKED}</iq>"));
+        juliet.receives(&format!("<iq type='result' id='v3' from='juliet@example.com'>{CARD}</iq>"));
+
+        let romeo = world.online("romeo@example.net/orchard");
+        romeo.sends(&format!("<iq type='get' id='v4' to='juliet@example.com'>{ASKED}</iq>"));
+        romeo.receives(&format!("<iq type='result' id='v4' from='juliet@example.com'>{CARD}</iq>"));
+        world.nobody_receives_anything();
+    }
+
+    /// §3.3, T14: no card, no account: the same answer. §3.2: nor does an attempt to write tell the two apart.
+    #[test]
+    fn an_account_without_card_answers_like_one_that_does_not_exist() {
+        let world = world(1000);
+        let romeo = world.online("romeo@example.net/orchard");
+        world.account("juliet@example.com");
+        for to in ["juliet@example.com", "nobody@example.com"] {
+            for (kind, payload) in [("get", ASKED), ("set", CARD)] {
+                romeo.sends(&format!("<iq type='{kind}' id='v5' to='{to}'>{payload}</iq>"));
+                romeo.receives(&iq_error(&format!("id='v5' from='{to}'"), payload, "cancel", "service-unavailable"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_card_removes_the_card() {
+        let world = world(1000);
+        let juliet = world.online("juliet@example.com/balcony");
+        for payload in [CARD, ASKED] {
+            juliet.sends(&format!("<iq type='set' id='v6' to='juliet@example.com'>{payload}</iq>"));
+            juliet.receives("<iq type='result' id='v6' from='juliet@example.com'/>");
+        }
+        juliet.sends(&format!("<iq type='get' id='v7' to='juliet@example.com'>{ASKED}</iq>"));
+        juliet.receives(&iq_error("id='v7' from='juliet@example.com'", ASKED, "cancel", "item-not-found"));
+    }
+
+    /// T33: a card above the limit is refused, and the old one stays.
+    #[test]
+    fn a_card_that_is_too_large_is_refused() {
+        let world = world(CARD.len());
+        let juliet = world.online("juliet@example.com/balcony");
+        juliet.sends(&format!("<iq type='set' id='v8' to='juliet@example.com'>{CARD}</iq>"));
+        juliet.receives("<iq type='result' id='v8' from='juliet@example.com'/>");
+        let larger = CARD.replace("Juliet Capulet", "Juliet  Capulet");
+        juliet.sends(&format!("<iq type='set' id='v9' to='juliet@example.com'>{larger}</iq>"));
+        juliet.receives(&iq_error("id='v9' from='juliet@example.com'", &larger, "modify", "policy-violation"));
+        juliet.sends(&format!("<iq type='get' id='v10' to='juliet@example.com'>{ASKED}</iq>"));
+        juliet.receives(&format!("<iq type='result' id='v10' from='juliet@example.com'>{CARD}</iq>"));
+    }
 }

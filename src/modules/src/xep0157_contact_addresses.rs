@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vesta_engine::hooks::Hooks;
 use vesta_engine::module::{Module, Spec, Status};
@@ -23,7 +24,7 @@ pub const SPEC: Spec = Spec {
 
 /// Key `contact_addresses`. Each list holds URIs: `mailto:abuse@example.com`, `xmpp:admin@example.com`, `https://…`. All are
 /// empty by default, and an empty list is not told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Whether the module is there. Default: true.
@@ -106,5 +107,58 @@ impl Module for ContactAddresses {
         let mut form = Form::of_type(FormKind::Result, ns::SERVER_INFO_FORM);
         form.fields.extend(self.fields.iter().cloned());
         hooks.server.form(form.to_element());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vesta_engine::testing::World;
+
+    use super::*;
+    use crate::xep0030_disco::ServiceDiscovery;
+
+    const QUESTION: &str =
+        "<iq type='get' id='d1' to='example.com'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
+
+    fn answer(form: &str) -> String {
+        format!(
+            "<iq type='result' id='d1' from='example.com'><query xmlns='http://jabber.org/protocol/disco#info'>\
+             <identity category='server' type='im' name='Vesta'/>\
+             <feature var='http://jabber.org/protocol/disco#info'/>\
+             <feature var='http://jabber.org/protocol/disco#items'/>{form}</query></iq>"
+        )
+    }
+
+    fn told(config: &Config, expected: &str) {
+        let world = World::new(vec![Arc::new(ServiceDiscovery), Arc::new(ContactAddresses::new(config))]);
+        let romeo = world.online("romeo@example.net/orchard");
+        romeo.sends(QUESTION);
+        romeo.receives(expected);
+    }
+
+    /// §2: the addresses that are configured, in a form beside the features.
+    #[test]
+    fn the_addresses_stand_in_the_servers_information() {
+        let config = Config {
+            abuse: vec!["mailto:abuse@example.com".into(), "xmpp:abuse@example.com".into()],
+            security: vec!["https://example.com/security".into()],
+            ..Config::default()
+        };
+        told(
+            &config,
+            &answer(
+                "<x xmlns='jabber:x:data' type='result'>\
+                 <field var='FORM_TYPE' type='hidden'><value>http://jabber.org/network/serverinfo</value></field>\
+                 <field var='abuse-addresses' type='list-multi'>\
+                 <value>mailto:abuse@example.com</value><value>xmpp:abuse@example.com</value></field>\
+                 <field var='security-addresses' type='list-multi'>\
+                 <value>https://example.com/security</value></field></x>",
+            ),
+        );
+    }
+
+    #[test]
+    fn without_addresses_there_is_no_form() {
+        told(&Config::default(), &answer(""));
     }
 }

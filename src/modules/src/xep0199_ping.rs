@@ -43,3 +43,37 @@ impl IqHandler for Ping {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vesta_engine::testing::World;
+
+    use super::*;
+    use crate::transcript::iq_error;
+
+    const PING: &str = "<ping xmlns='urn:xmpp:ping'/>";
+
+    /// §4.2: a client pings its server, by its domain or by its own account.
+    #[test]
+    fn the_server_and_the_own_account_answer() {
+        let world = World::new(vec![Arc::new(Ping)]);
+        let juliet = world.online("juliet@example.com/balcony");
+        juliet.sends(&format!("<iq type='get' id='c2s1' to='example.com'>{PING}</iq>"));
+        juliet.receives("<iq type='result' id='c2s1' from='example.com'/>");
+        juliet.sends(&format!("<iq type='get' id='c2s2' to='juliet@example.com'>{PING}</iq>"));
+        juliet.receives("<iq type='result' id='c2s2' from='juliet@example.com'/>");
+        world.nobody_receives_anything();
+    }
+
+    /// T14: an account that exists answers a stranger's ping like one that does not.
+    #[test]
+    fn somebody_elses_account_does_not_answer() {
+        let world = World::new(vec![Arc::new(Ping)]);
+        let romeo = world.online("romeo@example.net/orchard");
+        world.account("juliet@example.com");
+        for to in ["juliet@example.com", "nobody@example.com"] {
+            romeo.sends(&format!("<iq type='get' id='p1' to='{to}'>{PING}</iq>"));
+            romeo.receives(&iq_error(&format!("id='p1' from='{to}'"), PING, "cancel", "service-unavailable"));
+        }
+    }
+}

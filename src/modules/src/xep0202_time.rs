@@ -52,3 +52,23 @@ impl IqHandler for Time {
         Ok(Some(EntityTime { utc: now, offset_minutes: 0 }.to_element()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vesta_engine::testing::World;
+
+    use super::*;
+
+    /// §3: the time of the world, in UTC.
+    #[test]
+    fn the_server_tells_its_time() {
+        let world = World::new(vec![Arc::new(Time)]);
+        let romeo = world.online("romeo@example.net/orchard");
+        world.advance(1_166_549_999_500);
+        romeo.sends("<iq type='get' id='time_1' to='example.com'><time xmlns='urn:xmpp:time'/></iq>");
+        romeo.receives(
+            "<iq type='result' id='time_1' from='example.com'><time xmlns='urn:xmpp:time'>\
+             <tzo>+00:00</tzo><utc>2006-12-19T17:39:59.500Z</utc></time></iq>",
+        );
+    }
+}

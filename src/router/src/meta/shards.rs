@@ -99,6 +99,21 @@ async fn follow(router: Arc<Router>, shard: ShardId, group: Group<ShardMachine>)
     }
 }
 
+/// Hands every shard that this node leads to another voter, so that nobody has to wait for an election when it stops. What can't
+/// be handed over in time is elected anew by the others.
+pub async fn hand_over(router: &Router) {
+    let own = router.node();
+    let transfers = router.led_shards().into_iter().filter_map(|leading| {
+        let heir = leading.group.status().voters.into_iter().find(|voter| *voter != own)?;
+        Some(async move {
+            if let Err(error) = leading.group.transfer_leadership(heir).await {
+                tracing::warn!(shard = %leading.shard, %error, "a shard could not be handed over");
+            }
+        })
+    });
+    futures_util::future::join_all(transfers).await;
+}
+
 fn tell(router: &Router, shard: ShardId, leadership: Leadership) {
     let own = router.node();
     let node = leadership.leader.filter(|node| *node != own || leadership.leading);

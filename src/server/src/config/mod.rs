@@ -1,0 +1,12 @@
+//! The configuration: one TOML file, every key with a default and a documentation, every key overridable by the environment.
+//!
+//! The types are the only source: their doc comments become the generated default ([`document`]), their fields the list that an
+//! unknown key is compared with ([`load`]).
+
+pub mod document;
+pub mod load;
+pub mod quantity;
+pub mod settings;
+
+pub use load::{ConfigError, load};
+pub use settings::Settings;
