@@ -1,0 +1,177 @@
+//! The client: a cheap handle to a connection that is kept by a task.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vesta_xmpp::payload::ping::Ping;
+use vesta_xmpp::{Element, Envelope, FullJid, IqType, Jid, StanzaType};
+
+use crate::config::{Config, Timeouts};
+use crate::connection::{COMMANDS_MAX, Command, Connection, EVENTS_MAX, UNANSWERED_MAX};
+use crate::event::Events;
+use crate::stream::{Established, Stream};
+use crate::tls::TlsInfo;
+use crate::{Error, random, stanza};
+
+/// A connected client. Clones are handles to the same connection. It lives until [`Client::close`], or until its
+/// [`Events`] are dropped.
+#[derive(Clone)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    session: watch::Receiver<Option<Arc<SessionInfo>>>,
+    timeouts: Timeouts,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The session that a client has just now.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// The address that the server has bound.
+    pub jid: FullJid,
+    /// The features of the authenticated stream.
+    pub features: Element,
+    /// What TLS has negotiated; `None` in clear.
+    pub tls: Option<TlsInfo>,
+}
+
+impl SessionInfo {
+    pub(crate) fn new(established: &Established, stream: &Stream) -> Self {
+        Self { jid: established.jid.clone(), features: established.features.clone(), tls: stream.tls().cloned() }
+    }
+}
+
+impl Client {
+    /// Connects, secures, authenticates and binds a resource. The events must be read: when too many wait, the connection
+    /// is read no further.
+    ///
+    /// # Errors
+    /// The server can't be found or reached, or does not let us in. Only a connection that was there is made again by itself.
+    pub async fn connect(config: Config) -> Result<(Self, Events), Error> {
+        let (stream, established) = Box::pin(Stream::connect(&config)).await?;
+        Ok(Self::over(stream, established, config))
+    }
+
+    /// Takes over a stream that is up.
+    pub fn over(stream: Stream, established: Established, config: Config) -> (Self, Events) {
+        let (commands, obeyed) = mpsc::channel(COMMANDS_MAX);
+        let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
+        let (events, told) = mpsc::channel(EVENTS_MAX);
+        let (session, known) = watch::channel(Some(Arc::new(SessionInfo::new(&established, &stream))));
+        let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let timeouts = config.timeouts;
+        let connection = Connection {
+            config,
+            commands: obeyed,
+            answers,
+            answered,
+            events,
+            undelivered: VecDeque::new(),
+            session,
+            closing: closing.clone(),
+        };
+        tasks.spawn(connection.run(stream, established));
+        tasks.close();
+        (Self { commands, session: known, timeouts, closing, tasks }, Events(told))
+    }
+
+    /// The session of this moment; `None` while there is no connection.
+    pub fn session(&self) -> Option<Arc<SessionInfo>> {
+        self.session.borrow().clone()
+    }
+
+    /// The session's address; `None` while there is no connection.
+    pub fn jid(&self) -> Option<FullJid> {
+        self.session().map(|session| session.jid.clone())
+    }
+
+    /// Sends a stanza. Waits for a place while many others wait. When the connection breaks, what was sent last may be lost.
+    ///
+    /// # Errors
+    /// There is no connection just now, or the client was closed.
+    pub async fn send(&self, stanza: Envelope) -> Result<(), Error> {
+        self.command(Command::Send(stanza)).await
+    }
+
+    /// Sends a chat message with a random id.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn chat(&self, to: impl Into<Jid>, body: &str) -> Result<(), Error> {
+        self.send(stanza::chat(to, body)).await
+    }
+
+    /// Sends an IQ of type `get` or `set` and waits for its answer, which counts only if it comes from whom was asked. An IQ
+    /// without id gets a random one.
+    ///
+    /// # Errors
+    /// The answer is an error ([`Error::Refused`]) or does not come in time; there is no connection just now, or it breaks.
+    pub async fn request(&self, mut iq: Envelope, limit: Duration) -> Result<Envelope, Error> {
+        if iq.id.is_none() {
+            iq.id = Some(random::id().into());
+        }
+        let (reply, answer) = oneshot::channel();
+        let exchange = async {
+            self.command(Command::Request(iq, reply)).await?;
+            answer.await.map_err(|_| Error::NotConnected)?
+        };
+        let answer = timeout(limit, exchange).await.map_err(|_| Error::TimedOut("the answer to a request"))??;
+        match answer.kind {
+            StanzaType::Iq(IqType::Error) => Err(stanza::error(&answer)
+                .map_or_else(|| Error::Malformed("an error without cause".into()), Error::Refused)),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Asks `to` (`None`: the own account) with an IQ of type `get` and gives the payload of the answer.
+    ///
+    /// # Errors
+    /// As [`Client::request`]; waits for [`Timeouts::request`].
+    pub async fn get(&self, to: Option<Jid>, payload: &Element) -> Result<Option<Element>, Error> {
+        self.ask(IqType::Get, to, payload).await
+    }
+
+    /// As [`Client::get`], with an IQ of type `set`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn set(&self, to: Option<Jid>, payload: &Element) -> Result<Option<Element>, Error> {
+        self.ask(IqType::Set, to, payload).await
+    }
+
+    async fn ask(&self, kind: IqType, to: Option<Jid>, payload: &Element) -> Result<Option<Element>, Error> {
+        let mut iq = Envelope::iq(kind, &random::id(), Some(payload));
+        iq.to = to;
+        Ok(self.request(iq, self.timeouts.request).await?.payload_element()?)
+    }
+
+    /// Pings `to` (`None`: the own server) by XEP-0199. Whoever does not know it answers with an error, and is there all the same.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn ping(&self, to: Option<Jid>) -> Result<(), Error> {
+        self.get(to, &Ping.to_element()).await.map(drop)
+    }
+
+    /// Ends the stream, waits for the server's end within [`Timeouts::close`], and ends the client. What was sent before goes
+    /// out first.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.wait().await;
+    }
+
+    async fn command(&self, command: Command) -> Result<(), Error> {
+        if self.commands.is_closed() {
+            return Err(Error::Closed);
+        }
+        if self.session.borrow().is_none() {
+            return Err(Error::NotConnected);
+        }
+        self.commands.send(command).await.map_err(|_| Error::Closed)
+    }
+}

@@ -1,0 +1,93 @@
+//! What a client is told.
+
+use tokio::sync::mpsc;
+use vesta_xmpp::payload::roster::Item;
+use vesta_xmpp::stanza_error::Condition;
+use vesta_xmpp::{Element, Envelope, FullJid, StanzaError};
+
+use crate::Error;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A message came, of whatever type.
+    Message(Envelope),
+    /// A presence came, of whatever type.
+    Presence(Envelope),
+    /// Somebody asks for something. Dropped without an answer, it is answered with `service-unavailable` (RFC 6120 §8.4).
+    Request(IqRequest),
+    /// The roster has changed (RFC 6121 §2.1.6). Only ever from the own account, and already confirmed.
+    RosterPush {
+        /// The roster's version now, where the server gives versions.
+        version: Option<String>,
+        /// The item as it is now; its subscription `remove` says that it is gone.
+        item: Item,
+    },
+    /// The connection is lost. If the configuration says so, another one is made.
+    Disconnected(Error),
+    /// There is a connection again. The session is a new one: presence and roster have to be asked for again.
+    Reconnected(FullJid),
+}
+
+/// An IQ of type `get` or `set` that waits for its answer.
+#[derive(Debug)]
+pub struct IqRequest {
+    stanza: Envelope,
+    answer: Option<mpsc::OwnedPermit<Envelope>>,
+}
+
+impl IqRequest {
+    pub(crate) fn new(stanza: Envelope, answer: mpsc::OwnedPermit<Envelope>) -> Self {
+        Self { stanza, answer: Some(answer) }
+    }
+
+    /// The stanza.
+    pub fn stanza(&self) -> &Envelope {
+        &self.stanza
+    }
+
+    /// Whether its payload has this namespace and name.
+    pub fn is(&self, namespace: &str, name: &str) -> bool {
+        self.stanza.payload.as_ref().is_some_and(|it| *it.namespace == *namespace && *it.name == *name)
+    }
+
+    /// The payload as a tree.
+    pub fn payload(&self) -> Option<Element> {
+        self.stanza.payload_element().ok().flatten()
+    }
+
+    /// Answers with a result.
+    pub fn answer(mut self, payload: Option<&Element>) {
+        let result = self.stanza.result(payload);
+        self.send(Some(result));
+    }
+
+    /// Answers with an error.
+    pub fn refuse(mut self, error: &StanzaError) {
+        let error = self.stanza.error(error);
+        self.send(error);
+    }
+
+    fn send(&mut self, answer: Option<Envelope>) {
+        if let (Some(permit), Some(answer)) = (self.answer.take(), answer) {
+            permit.send(answer);
+        }
+    }
+}
+
+impl Drop for IqRequest {
+    fn drop(&mut self) {
+        let error = self.stanza.error(&StanzaError::new(Condition::ServiceUnavailable));
+        self.send(error);
+    }
+}
+
+/// The events of a client, in order. Dropped, the client ends.
+pub struct Events(pub(crate) mpsc::Receiver<Event>);
+
+impl Events {
+    /// The next event. `None`: the client has ended. May be dropped and called again without loss.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+}
