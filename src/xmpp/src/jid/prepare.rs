@@ -84,12 +84,11 @@ fn stable<'t>(text: &str, part: Part, profile: impl Fn(&str) -> Option<String>) 
     if text.len() > 3 * PART_BYTES_MAX {
         return Err(JidError::TooLong(part));
     }
-    if !is_cheap(text) {
-        return Err(JidError::Forbidden(part));
-    }
-    let mut prepared = profile(text).ok_or(JidError::Forbidden(part))?;
+    // Normalisation can bring contextual characters in, so each round counts them.
+    let apply = |text: &str| is_cheap(text).then(|| profile(text)).flatten().ok_or(JidError::Forbidden(part));
+    let mut prepared = apply(text)?;
     for _ in 0..3 {
-        let again = profile(&prepared).ok_or(JidError::Forbidden(part))?;
+        let again = apply(&prepared)?;
         if again == prepared {
             return checked(prepared.into(), part);
         }

@@ -159,6 +159,9 @@ fn characters_that_hang_on_their_surroundings_are_checked_and_counted() {
     assert_eq!(prepare_resource("\u{660}\u{6F0}"), Err(JidError::Forbidden(Part::Resource)));
     assert!(prepare_resource(&"\u{660}".repeat(64)).is_ok());
     assert_eq!(prepare_resource(&"\u{660}".repeat(65)), Err(JidError::Forbidden(Part::Resource)));
+    // U+0387 becomes U+00B7, which is one of them.
+    assert_eq!(prepare_resource("l\u{387}l").as_deref(), Ok("l\u{B7}l"));
+    assert_eq!(prepare_resource(&"l\u{387}l".repeat(65)), Err(JidError::Forbidden(Part::Resource)));
 }
 
 #[test]
