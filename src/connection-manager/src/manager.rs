@@ -156,6 +156,12 @@ impl Handle {
         self.shared.connections.len()
     }
 
+    /// What the tests look into.
+    #[cfg(test)]
+    pub(crate) fn for_each_session(&self, act: impl FnMut(&Arc<crate::uplink::session::Session>)) {
+        self.shared.uplink.for_each_session(act);
+    }
+
     /// Reads certificates whose files have changed now, rather than at the next look.
     pub fn reload_certificates(&self) {
         self.shared.certificates.reload_changed();

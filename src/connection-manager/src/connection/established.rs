@@ -89,3 +89,18 @@ impl Established {
         close::close(self.transport, last, self.shared.limits.close_timeout).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_bytes<F: Future>(_run: impl Fn(Established) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_session_stays_small() {
+        let bytes = future_bytes(Established::run);
+        assert!(bytes <= 1536, "{bytes} bytes");
+    }
+}

@@ -92,8 +92,7 @@ impl Input {
         session: &Arc<Session>,
         shared: &Shared,
     ) -> Poll<Option<End>> {
-        // At a full window the session wakes this task when there is room again.
-        if !session.has_room() {
+        if !session.may_read(shared.limits.outgoing_bytes) {
             return Poll::Pending;
         }
         if let Some(pause) = &mut self.pause {
@@ -129,7 +128,7 @@ impl Input {
                 }
                 Err(error) => return Some(End::failed(error)),
             }
-            if !session.has_room() {
+            if !session.may_read(shared.limits.outgoing_bytes) {
                 shared.metrics.limit(LimitLabel::Window);
                 self.leftover = rest.to_vec();
                 break;

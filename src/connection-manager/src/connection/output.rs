@@ -9,7 +9,8 @@ use tokio::io::AsyncWrite;
 
 use super::Shared;
 use super::transport::Transport;
-use crate::uplink::session::{Batch, Session};
+use crate::uplink::outgoing::Batch;
+use crate::uplink::session::Session;
 
 /// The writing half of an established stream. Owns no buffer while nothing waits.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Begins with bytes that the negotiation left.
+    /// Writes until nothing waits or the socket takes no more.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -76,6 +76,11 @@ impl Client {
 
     pub(super) fn over(io: impl Io + 'static) -> Self {
         Self { io: Box::new(io), read: String::new() }
+    }
+
+    /// Its two halves, to be used at once.
+    pub(super) fn split(self) -> (ReadHalf<Box<dyn Io>>, WriteHalf<Box<dyn Io>>) {
+        tokio::io::split(self.io)
     }
 
     pub(super) async fn direct_tls(world: &World, host: &str) -> Self {

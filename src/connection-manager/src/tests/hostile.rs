@@ -326,3 +326,39 @@ fn rfc6120_4_9_3_24_a_first_level_element_that_is_no_stanza_ends_the_stream() {
         assert!(all.contains("<unsupported-stanza-type "), "{all}");
     });
 }
+
+/// T61: who sends what must be answered at the edge, and doesn't read the answers, is read no further; none is lost.
+#[test]
+fn t61_answers_that_nobody_reads_stop_the_reading() {
+    const STANZAS: usize = 50_000;
+    const OUTGOING: usize = 64 * 1024;
+    run(async {
+        let world = World::start_with_limits(|limits| {
+            limits.outgoing_bytes = OUTGOING;
+            limits.stanza_rate = crate::config::Rate { per_second: 1e9, burst: 1e9 };
+        });
+        let mut router = world.router().await;
+        let juliet = world.juliet(&mut router).await;
+        let (mut reader, mut writer) = juliet.split();
+        let send = async move {
+            let all = "<iq id='?' type='neither'/>".repeat(STANZAS) + "</stream:stream>";
+            writer.write_all(all.as_bytes()).await.expect("read in the end");
+            writer
+        };
+        let mut most = 0;
+        let receive = async {
+            let (mut answers, mut bytes) = (0, vec![0; 16 * 1024]);
+            loop {
+                let count = reader.read(&mut bytes).await.expect("answers");
+                if count == 0 {
+                    return answers;
+                }
+                answers += bytes[..count].iter().filter(|byte| **byte == b'?').count();
+                world.manager.for_each_session(|session| most = most.max(session.waiting().outgoing_bytes));
+            }
+        };
+        let (_writer, answers) = tokio::join!(send, receive);
+        assert_eq!(answers, STANZAS);
+        assert!(most <= OUTGOING + 1024, "{most}");
+    });
+}

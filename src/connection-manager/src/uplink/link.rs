@@ -125,3 +125,43 @@ impl Drop for Forget<'_> {
         self.link.take_pending(self.request);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vesta_wire::attach::{BoundSession, Inbound};
+    use vesta_wire::{Epoch, SessionId, ShardId};
+    use vesta_xmpp::{Envelope, FullJid, MessageType, StanzaType};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sessions_that_found_the_link_full_go_on_in_order_when_it_has_room() {
+        let (sender, mut receiver) = mpsc::channel(2);
+        let link = RouterLink::new(NodeId(1), sender);
+        let bound = |number| BoundSession {
+            session: SessionId { shard: ShardId(0), number },
+            epoch: Epoch(1),
+            jid: FullJid::parse("juliet@capulet.example/balcony").expect("a JID"),
+        };
+        let sessions = [Session::new(bound(1), &link, 0), Session::new(bound(2), &link, 0)];
+        for session in &sessions {
+            for _ in 0..5 {
+                let stanza = Envelope::new(StanzaType::Message(MessageType::Chat));
+                session.submit(Inbound::Stanza(Arc::new(stanza)));
+            }
+        }
+        let mut seen = [Vec::new(), Vec::new()];
+        while seen.iter().map(Vec::len).sum::<usize>() < 10 {
+            tokio::select! {
+                () = link.resume_stalled() => panic!("the link is not lost"),
+                frame = receiver.recv() => match frame {
+                    Some(ToRouter::Inbound { session, sequence, .. }) => {
+                        seen[session.number as usize - 1].push(sequence.0);
+                    }
+                    other => panic!("{other:?}"),
+                },
+            }
+        }
+        assert_eq!(seen, [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5]].map(|places| places.to_vec()));
+    }
+}

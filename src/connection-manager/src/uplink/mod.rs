@@ -8,6 +8,8 @@
 //! | [`requests`] | SASL steps, binding and registration, asked until answered |
 //! | [`session`] | where a connection and the links meet |
 //! | [`window`] | what came from a client and is not yet accepted |
+//! | [`outgoing`] | what waits to be written to a client |
+//! | [`backoff`] | pauses between attempts |
 //! | [`registry`] | all sessions |
 //! | [`frames`] | what routers send |
 //!
@@ -18,6 +20,7 @@
 mod backoff;
 mod frames;
 mod link;
+pub(crate) mod outgoing;
 mod peer;
 mod registry;
 mod requests;
@@ -42,9 +45,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use link::RouterLink;
+use outgoing::OutgoingLimits;
 use registry::Registry;
 use routes::Routes;
-use session::{OutgoingLimits, Session};
+use session::Session;
 
 /// See the module's documentation.
 pub(crate) struct Uplink {

@@ -14,7 +14,8 @@ use vesta_wire::{Epoch, Sequence, SessionId, StreamId};
 use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{FullJid, StreamError};
 
-use super::link::RouterLink;
+use super::link::{NoPermit, RouterLink};
+use super::outgoing::{Batch, Outgoing, OutgoingLimits};
 use super::window::Window;
 
 /// See the module's documentation.
@@ -86,25 +87,6 @@ enum Phase {
     Gone,
 }
 
-/// What waits to be written to the client.
-#[derive(Debug, Default)]
-struct Outgoing {
-    waiting: Vec<u8>,
-    waiting_stanzas: usize,
-    /// Of what the connection has taken and not yet written.
-    writing_bytes: usize,
-    writing_stanzas: usize,
-}
-
-/// What the connection is to write at once.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    /// The XML.
-    pub(crate) bytes: Vec<u8>,
-    /// The last frame in it, to be given back with [`Session::written`].
-    pub(crate) last: Sequence,
-}
-
 /// What a connection ends with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
@@ -127,13 +109,6 @@ pub(super) enum Delivery {
     Overflow,
 }
 
-/// Bounds of [`Outgoing`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OutgoingLimits {
-    pub(super) bytes: usize,
-    pub(super) stanzas: usize,
-}
-
 /// What waits in a session, for the gauges.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waiting {
@@ -143,7 +118,7 @@ pub(crate) struct Waiting {
     pub(crate) outgoing_bytes: usize,
 }
 
-/// What the router sees of a session that it was announced or sent.
+/// What a router's frames do.
 impl Session {
     /// A session that `link`'s router has bound.
     pub(super) fn new(bound: BoundSession, link: &Arc<RouterLink>, now_s: u32) -> Arc<Self> {
@@ -183,8 +158,7 @@ impl Session {
             state.end_with(EndReason::Failed, error);
             return Delivery::Overflow;
         }
-        write(&mut state.outgoing.waiting);
-        state.outgoing.waiting_stanzas += 1;
+        state.outgoing.push(write);
         state.received = target.sequence;
         state.wake();
         Delivery::Taken
@@ -294,9 +268,12 @@ impl Session {
         state.phase == Phase::Gone
     }
 
-    /// Whether another stanza may be read from the client. The task is woken when that becomes true.
-    pub(crate) fn has_room(&self) -> bool {
-        self.state.lock().window.has_room()
+    /// Whether another stanza may be read from the client: no more than the window wait for a router, and fewer than
+    /// `outgoing_bytes` for the client, who could otherwise make us answer without ever reading. The task is woken when
+    /// the window has room again; the rest the task writes itself.
+    pub(crate) fn may_read(&self, outgoing_bytes: usize) -> bool {
+        let state = self.state.lock();
+        state.window.has_room() && state.outgoing.bytes() < outgoing_bytes
     }
 
     /// Keeps the task's waker for whatever happens next.
@@ -310,29 +287,21 @@ impl Session {
     /// Takes everything that waits to be written.
     pub(crate) fn take_outgoing(&self) -> Option<Batch> {
         let mut state = self.state.lock();
-        if state.outgoing.waiting.is_empty() {
-            return None;
-        }
-        let bytes = std::mem::take(&mut state.outgoing.waiting);
-        state.outgoing.writing_bytes = bytes.len();
-        state.outgoing.writing_stanzas = std::mem::take(&mut state.outgoing.waiting_stanzas);
+        let bytes = state.outgoing.take()?;
         Some(Batch { bytes, last: state.received })
     }
 
     /// A batch is written: the router is told.
     pub(crate) fn written(self: &Arc<Self>, last: Sequence) {
         let mut state = self.state.lock();
-        state.outgoing.writing_bytes = 0;
-        state.outgoing.writing_stanzas = 0;
+        state.outgoing.written();
         state.delivered = last;
         state.pump(self);
     }
 
     /// Appends bytes of our own: an error that answers at the edge. Wakes nobody: the connection itself calls this.
     pub(crate) fn answer(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.state.lock();
-        write(&mut state.outgoing.waiting);
-        state.outgoing.waiting_stanzas += 1;
+        self.state.lock().outgoing.push(write);
     }
 
     /// What the connection is to end with, if it is to end.
@@ -358,10 +327,10 @@ impl Session {
     /// Sends a space, unless something waits to be written anyway or one was sent less than `every_s` ago.
     pub(crate) fn ping(&self, now_s: u32, every_s: u32) {
         let mut state = self.state.lock();
-        let is_quiet = state.outgoing.waiting.is_empty() && state.outgoing.writing_bytes == 0;
+        let is_quiet = state.outgoing.bytes() == 0;
         if is_quiet && state.phase == Phase::Live && now_s.saturating_sub(state.pinged_s) >= every_s {
             state.pinged_s = now_s;
-            state.outgoing.waiting.push(b' ');
+            state.outgoing.push(|out| out.push(b' '));
             state.wake();
         }
     }
@@ -369,17 +338,7 @@ impl Session {
     /// What waits in both directions.
     pub(crate) fn waiting(&self) -> Waiting {
         let state = self.state.lock();
-        Waiting {
-            unaccepted: state.window.len(),
-            outgoing_bytes: state.outgoing.waiting.len() + state.outgoing.writing_bytes,
-        }
-    }
-}
-
-impl Outgoing {
-    fn has_room(&self, limits: OutgoingLimits) -> bool {
-        self.waiting.len() + self.writing_bytes < limits.bytes
-            && self.waiting_stanzas + self.writing_stanzas < limits.stanzas
+        Waiting { unaccepted: state.window.len(), outgoing_bytes: state.outgoing.bytes() }
     }
 }
 
@@ -410,9 +369,9 @@ impl State {
         while self.has_frame() {
             match link.try_reserve() {
                 Ok(permit) => permit.send(self.next_frame(session)),
-                Err(super::link::NoPermit::Full) => return link.stall(session),
+                Err(NoPermit::Full) => return link.stall(session),
                 // The link's task finds out too, and attaches all its sessions anew.
-                Err(super::link::NoPermit::Lost) => return self.attachment = Attachment::Detached,
+                Err(NoPermit::Lost) => return self.attachment = Attachment::Detached,
             }
         }
     }

@@ -1,0 +1,84 @@
+//! What waits to be written to one client, as bytes: encoded once, when it comes.
+
+use vesta_wire::Sequence;
+
+/// Bounds of [`Outgoing`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutgoingLimits {
+    pub(super) bytes: usize,
+    pub(super) stanzas: usize,
+}
+
+/// What the connection is to write at once.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The XML.
+    pub(crate) bytes: Vec<u8>,
+    /// The last frame in it, to be given back when it is written.
+    pub(crate) last: Sequence,
+}
+
+/// See the module's documentation. Owns no buffer while nothing waits.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    waiting: Vec<u8>,
+    waiting_stanzas: usize,
+    /// Of what the connection has taken and not yet written.
+    writing_bytes: usize,
+    writing_stanzas: usize,
+}
+
+impl Outgoing {
+    /// Whether another stanza may wait. One is let in below the limit, however long it is.
+    pub(super) fn has_room(&self, limits: OutgoingLimits) -> bool {
+        self.bytes() < limits.bytes && self.waiting_stanzas + self.writing_stanzas < limits.stanzas
+    }
+
+    /// Appends a stanza that `write` writes.
+    pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.waiting);
+        self.waiting_stanzas += 1;
+    }
+
+    /// Takes everything that waits.
+    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.waiting);
+        self.writing_bytes = bytes.len();
+        self.writing_stanzas = std::mem::take(&mut self.waiting_stanzas);
+        Some(bytes)
+    }
+
+    /// What was taken is written.
+    pub(super) fn written(&mut self) {
+        self.writing_bytes = 0;
+        self.writing_stanzas = 0;
+    }
+
+    /// Bytes that wait or are being written.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting.len() + self.writing_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_written_counts_until_it_is() {
+        let limits = OutgoingLimits { bytes: 4, stanzas: 2 };
+        let mut outgoing = Outgoing::default();
+        outgoing.push(|out| out.extend_from_slice(b"ab"));
+        assert!(outgoing.has_room(limits));
+        assert_eq!(outgoing.take().as_deref(), Some(&b"ab"[..]));
+        outgoing.push(|out| out.push(b'c'));
+        assert!(!outgoing.has_room(limits), "two stanzas");
+        outgoing.written();
+        assert!(outgoing.has_room(limits));
+        outgoing.push(|out| out.extend_from_slice(b"def"));
+        assert!(!outgoing.has_room(limits), "four bytes");
+    }
+}
