@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vesta_engine::{Engine, Hosts, Store};
@@ -70,6 +70,8 @@ pub struct Router {
     member: OnceLock<(ClusterId, NodeId)>,
     meta: OnceLock<Group<MetaMachine>>,
     shards: RwLock<Vec<Slot>>,
+    /// Whether the cluster is founded, as far as this node knows.
+    founded: watch::Sender<bool>,
     forwarder: Forwarder,
     asked: Semaphore,
     asking: Semaphore,
@@ -120,6 +122,7 @@ impl Router {
             member: OnceLock::new(),
             meta: OnceLock::new(),
             shards: RwLock::default(),
+            founded: watch::Sender::new(false),
             forwarder,
             asked: Semaphore::new(ASKED_MAX),
             asking: Semaphore::new(ASKED_AT_ONCE),
@@ -161,6 +164,17 @@ impl Router {
     /// The number of shards; 0 before the cluster is founded.
     pub fn shards(&self) -> u32 {
         self.meta.get().map_or(0, |meta| meta.read(|machine| machine.0.shards()))
+    }
+
+    /// The cluster is founded: its number of shards is known.
+    pub fn set_founded(&self) {
+        self.founded.send_replace(true);
+    }
+
+    /// Waits until the cluster is founded.
+    pub async fn founded(&self) {
+        // The sender lives as long as the router.
+        let _ = self.founded.subscribe().wait_for(|founded| *founded).await;
     }
 
     /// All routers of the cluster.

@@ -29,6 +29,8 @@ pub async fn serve(router: Arc<Router>, mut link: RouterLink, peer: Option<Strin
         tracing::error!(?peer, %manager, "a connection manager's name is not the one in its certificate: link refused");
         return;
     }
+    // Before that there is nothing to tell: neither the number of shards nor who leads them.
+    router.founded().await;
     tracing::info!(%manager, version, "connection manager attached");
     let handle = Arc::new(ManagerHandle::new(manager, link.sender));
     handle.send(ToManager::Welcome {

@@ -22,6 +22,9 @@ pub async fn keep(router: Arc<Router>, host: RaftHost) {
     let mut open = HashSet::new();
     loop {
         applied.borrow_and_update();
+        if router.shards() > 0 {
+            router.set_founded();
+        }
         let own = router.node();
         let shards: Vec<_> = meta.read(|machine| {
             let all = (0..machine.0.shards()).map(ShardId);

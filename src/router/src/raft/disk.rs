@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -337,9 +338,10 @@ impl Areas {
             .journal_compression(CompressionType::None)
             .max_journaling_size(JOURNAL_BYTES)
             .cache_size(CACHE_BYTES)
-            .worker_threads(1)
-            .open()
-            .map_err(failed)?;
+            .worker_threads(1);
+        // The recovery of a damaged journal may trip over an assertion of the database's.
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| database.open()));
+        let database = opened.map_err(|_| ReadError::Tripped.into_open_error(directory))?.map_err(failed)?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
         let (node, log, snapshots) = (keyspace("node")?, keyspace("log")?, keyspace("snapshots")?);
         Ok(Areas { database, node, log, snapshots })
@@ -365,6 +367,7 @@ enum ReadError {
     Database(fjall::Error),
     Record(Damaged),
     Hole { expected: u64, found: u64 },
+    Tripped,
 }
 
 impl From<fjall::Error> for ReadError {
@@ -389,6 +392,7 @@ impl ReadError {
             }
             ReadError::Database(error) => error.to_string(),
             ReadError::Record(damaged) => damaged.to_string(),
+            ReadError::Tripped => "the journal can't be recovered".to_owned(),
             ReadError::Hole { expected, found } => {
                 format!("entry {found} stands where entry {expected} belongs")
             }

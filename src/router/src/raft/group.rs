@@ -77,6 +77,8 @@ pub struct GroupStatus {
     pub applied: Option<u64>,
     /// The last entry that the newest snapshot covers.
     pub snapshot: Option<u64>,
+    /// The last entry that is no longer in the log, because a snapshot covers it.
+    pub purged: Option<u64>,
     /// The voters, of both sets while a change is under way.
     pub voters: Vec<NodeId>,
     /// The members that don't vote.
@@ -117,6 +119,8 @@ impl<M: Machine> Group<M> {
         let raft = Raft::new(node.0, settings.to_openraft()?, network, log, state_machine)
             .await
             .map_err(|error| StartError::Fatal(error.to_string()))?;
+        // An answer from its task means that its metrics tell of what the disk held.
+        raft.is_initialized().await.map_err(|error| StartError::Fatal(error.to_string()))?;
         elect_if_alone(&raft, node).await;
 
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -247,6 +251,7 @@ impl<M: Machine> Group<M> {
             last_log: metrics.last_log_index,
             applied: metrics.last_applied.map(|last| last.index()),
             snapshot: metrics.snapshot.map(|last| last.index()),
+            purged: metrics.purged.map(|last| last.index()),
             voters: membership.voter_ids().map(NodeId).collect(),
             learners: membership.learner_ids().map(NodeId).collect(),
         }

@@ -58,6 +58,9 @@ impl RaftSettings {
             max_in_snapshot_log_to_keep: self.keep_entries,
             replication_lag_threshold: self.snapshot_every + self.keep_entries,
             enable_pre_vote: Some(true),
+            // A leader that comes back stands for election like everybody else, so that its first entry is of a new term: what
+            // it has applied then tells whether it knows all that it committed before ([`super::leadership`]).
+            enable_leader_restore: Some(false),
             // A node whose log went back may have voted or acknowledged what it no longer knows (D1): never accepted.
             allow_log_reversion: Some(false),
             ..Config::default()

@@ -286,6 +286,6 @@ pub enum LogFormat {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".into(), format: LogFormat::Human, otlp: None, metrics_every: Period::seconds(15) }
+        Self { log: "info,openraft=warn".into(), format: LogFormat::Human, otlp: None, metrics_every: Period::seconds(15) }
     }
 }
