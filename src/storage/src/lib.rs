@@ -12,7 +12,7 @@
 //! The tables are in `migrations/`, once for each dialect; every other statement is written once and runs on both.
 //!
 //! **Fences.** Each transaction takes the row of its shard in `fences` to the writer's (generation, term), and fails with
-//! [`StoreError::Fenced`](vesta_engine::StoreError::Fenced) where that is older than what stands there. The row stays locked until the commit, so that two leaders
+//! `StoreError::Fenced` where that is older than what stands there. The row stays locked until the commit, so that two leaders
 //! of one shard never interleave.
 //!
 //! **When the database is away** reads fail as `Unavailable` within the pool's time limit, writes after a bounded number of
