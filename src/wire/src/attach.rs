@@ -67,8 +67,8 @@ pub enum ToRouter {
     Register {
         /// To be repeated in the answer.
         request: RequestId,
-        /// The virtual host.
-        host: BareJid,
+        /// The account that the request names, or the virtual host where it names none.
+        account: BareJid,
         /// The IQ.
         stanza: Envelope,
     },

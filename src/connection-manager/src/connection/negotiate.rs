@@ -13,10 +13,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use vesta_wire::StreamId;
 use vesta_xmpp::negotiation::receiving::{Action, Event, Receiving};
+use vesta_xmpp::payload::register::Register;
 use vesta_xmpp::sasl::{Answer, ChannelBindings, Question, SaslCondition};
 use vesta_xmpp::scan::{Item, Scanner};
 use vesta_xmpp::stream_error::StreamCondition;
-use vesta_xmpp::{BareJid, Envelope, StreamError};
+use vesta_xmpp::{BareJid, Envelope, Jid, StreamError};
 
 use super::Shared;
 use super::close::{self, END_TAG};
@@ -316,6 +317,14 @@ impl Negotiation {
         self.flush().await?;
         let host = stanza.to.as_ref().map(|to| to.to_bare().to_domain());
         let host = host.or_else(|| BareJid::parse(self.shared.offer.hosts.first()?).ok()).ok_or(Over::Lost)?;
-        self.shared.uplink.register(host, stanza).await.ok_or(Over::Lost)
+        let account = named_account(&host, &stanza).unwrap_or(host);
+        self.shared.uplink.register(account, stanza).await.ok_or(Over::Lost)
     }
+}
+
+/// The account that a registration names: its shard makes it.
+fn named_account(host: &BareJid, stanza: &Envelope) -> Option<BareJid> {
+    let payload = stanza.payload_element().ok()??;
+    let username = Register::parse(&payload).ok()?.username.filter(|username| !username.is_empty())?;
+    Jid::from_parts(Some(&username), host.domain(), None).ok()?.as_bare()
 }

@@ -62,10 +62,10 @@ impl Uplink {
     }
 
     /// In-band registration before authentication (XEP-0077): the IQ's answer.
-    pub(crate) async fn register(&self, host: BareJid, stanza: Envelope) -> Option<Envelope> {
-        let reply = self
-            .request(&host, |request| ToRouter::Register { request, host: host.clone(), stanza: stanza.clone() })
-            .await;
+    /// `account` is the one that the request names, or the virtual host.
+    pub(crate) async fn register(&self, account: BareJid, stanza: Envelope) -> Option<Envelope> {
+        let ask = |request| ToRouter::Register { request, account: account.clone(), stanza: stanza.clone() };
+        let reply = self.request(&account, ask).await;
         match reply.map(|reply| reply.frame) {
             Some(ToManager::Registered { stanza, .. }) => Some(stanza),
             _ => stanza.error(&unavailable()),

@@ -29,9 +29,9 @@ pub(crate) use iq::register;
 pub(crate) enum Destination {
     /// The account itself: its bare JID or one of its full JIDs, or no address at all.
     OwnAccount,
-    /// The domain of a virtual host.
+    /// The domain of the account's own virtual host.
     Server,
-    /// Another account, here or anywhere that can be reached.
+    /// Another account or another virtual host, here or anywhere that can be reached.
     Elsewhere,
     /// A domain that nobody serves.
     Nowhere,
@@ -41,7 +41,7 @@ pub(crate) fn destination(context: &Context<'_>, to: Option<&Jid>) -> Destinatio
     let Some(to) = to else { return Destination::OwnAccount };
     if to.bare_str() == context.account.jid.as_str() {
         Destination::OwnAccount
-    } else if to.local().is_none() && context.ports.hosts().serves(to.domain()) {
+    } else if to.local().is_none() && to.domain() == context.account.jid.domain() {
         Destination::Server
     } else if context.ports.reaches(to.domain()) {
         Destination::Elsewhere

@@ -71,11 +71,7 @@ async fn write(router: &Arc<Router>, handle: &Arc<ManagerHandle>) {
     }
 }
 
-async fn read(
-    router: &Arc<Router>,
-    handle: &Arc<ManagerHandle>,
-    receiver: &mut tokio::sync::mpsc::Receiver<ToRouter>,
-) {
+async fn read(router: &Arc<Router>, handle: &Arc<ManagerHandle>, receiver: &mut tokio::sync::mpsc::Receiver<ToRouter>) {
     let mut frames = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut frames, BATCH).await > 0 {
         handle.begin_batch();
@@ -104,10 +100,12 @@ fn handle_frame(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRout
                 leading.submit_or_refuse(&account, Work::Bind { manager: handle.clone(), request, resource, stream });
             }
         }
-        ToRouter::Register { request, host, stanza } => {
-            if let Some(leading) = leading_of(router, handle, request, &host) {
-                leading
-                    .submit_or_refuse(&host, Work::Register { manager: handle.clone(), request, stanza: Box::new(stanza) });
+        ToRouter::Register { request, account, stanza } => {
+            if let Some(leading) = leading_of(router, handle, request, &account) {
+                leading.submit_or_refuse(
+                    &account,
+                    Work::Register { manager: handle.clone(), request, stanza: Box::new(stanza) },
+                );
             }
         }
         ToRouter::Announce { session, epoch, jid, stream: _, received, accepted } => {

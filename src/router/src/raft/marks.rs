@@ -61,13 +61,18 @@ pub(crate) fn durable_before(directory: &Path) -> io::Result<u64> {
 }
 
 fn highest(journal: &[u8]) -> u64 {
+    let candidates = written(journal).windows(LENGTH).filter(|window| window.starts_with(WORD));
+    candidates.filter_map(decode).map(|mark| mark.durable).max().unwrap_or(0)
+}
+
+/// The database makes its files larger than their content; what follows is zeros.
+pub(crate) fn written(mut journal: &[u8]) -> &[u8] {
+    while let Some((rest, block)) = journal.split_last_chunk::<4096>()
+        && *block == [0; 4096]
+    {
+        journal = rest;
+    }
     journal
-        .windows(LENGTH)
-        .filter(|window| window.starts_with(WORD))
-        .filter_map(decode)
-        .map(|mark| mark.durable)
-        .max()
-        .unwrap_or(0)
 }
 
 /// Fails if the directory was found damaged before.

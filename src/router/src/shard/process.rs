@@ -49,7 +49,7 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
             let _ = reply.send(outcome);
         }
         Work::Register { manager, request, stanza } => {
-            let host = account.jid.clone();
+            let host = account.jid.to_domain();
             let stanza = engine.register(account, &host, &stanza, &ports(Token::none())).await;
             manager.send(ToManager::Registered { request, stanza });
         }

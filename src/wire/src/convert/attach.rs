@@ -29,9 +29,9 @@ impl From<ToRouter> for proto::ToRouter {
                 resource,
                 stream: stream.0,
             }),
-            ToRouter::Register { request, host, stanza } => Frame::Register(to_router::Register {
+            ToRouter::Register { request, account, stanza } => Frame::Register(to_router::Register {
                 request: request.0,
-                host: host.to_string(),
+                account: account.to_string(),
                 stanza: Some((&stanza).into()),
             }),
             ToRouter::Announce { session, epoch, jid, stream, received, accepted } => {
@@ -83,7 +83,7 @@ impl TryFrom<proto::ToRouter> for ToRouter {
             },
             Frame::Register(register) => ToRouter::Register {
                 request: RequestId(register.request),
-                host: bare_jid(&register.host, "register.host")?,
+                account: bare_jid(&register.account, "register.account")?,
                 stanza: required(register.stanza, "register.stanza")?,
             },
             Frame::Announce(announce) => ToRouter::Announce {

@@ -161,9 +161,9 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
         (request(), bare(), option::of("[a-z]{1,8}"), any::<u64>()).prop_map(|(request, account, resource, stream)| {
             ToRouter::Bind { request, account, resource, stream: StreamId(stream) }
         }),
-        (request(), bare(), envelope()).prop_map(|(request, host, stanza)| ToRouter::Register {
+        (request(), bare(), envelope()).prop_map(|(request, account, stanza)| ToRouter::Register {
             request,
-            host,
+            account,
             stanza
         }),
         (session(), full(), any::<u64>(), any::<u64>()).prop_map(

@@ -10,6 +10,7 @@ use super::cluster::no_failure;
 use crate::raft::OpenError;
 use crate::raft::codec;
 use crate::raft::disk::{Change, Disk, Done};
+use crate::raft::marks;
 use crate::raft::types::{Entry, log_id};
 
 const GROUP: GroupId = GroupId(3);
@@ -48,7 +49,7 @@ fn journal(directory: &Path) -> PathBuf {
 fn damaged(directory: &Path, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_all(directory, copy.path());
-    let mut bytes = fs::read(journal(copy.path())).unwrap();
+    let mut bytes = marks::written(&fs::read(journal(copy.path())).unwrap()).to_vec();
     change(&mut bytes);
     fs::write(journal(copy.path()), bytes).unwrap();
     copy
@@ -66,8 +67,8 @@ fn copy_all(from: &Path, to: &Path) {
     }
 }
 
-/// The places of the marks in a journal: where batches begin, a few bytes before.
-fn marks(bytes: &[u8]) -> Vec<usize> {
+/// The places of the marks in a journal; batches begin a few bytes before.
+fn places_of_marks(bytes: &[u8]) -> Vec<usize> {
     bytes.windows(16).enumerate().filter(|(_, window)| window == b"vesta-raft-mark\0").map(|(place, _)| place).collect()
 }
 
@@ -82,8 +83,8 @@ async fn what_was_written_is_read_again() {
 async fn a_flipped_bit_among_durable_batches_refuses_the_directory() {
     let directory = filled().await;
     let bytes = fs::read(journal(directory.path())).unwrap();
-    let last = *marks(&bytes).last().unwrap();
-    for place in (0..last - 64).step_by(23) {
+    let last = *places_of_marks(&bytes).last().unwrap();
+    for place in (0..last - 64).step_by(37) {
         let copy = damaged(directory.path(), |bytes| bytes[place] ^= 1 << (place % 8));
         for start in ["first", "second"] {
             let opened = entries_in(copy.path()).await;
@@ -113,7 +114,7 @@ async fn a_torn_tail_that_was_never_durable_is_given_up() {
     assert_eq!(entries_in(crashed.path()).await.unwrap(), 2);
 
     let bytes = fs::read(journal(crashed.path())).unwrap();
-    let last = *marks(&bytes).last().unwrap();
+    let last = *places_of_marks(&bytes).last().unwrap();
     for cut in [1, 5, 20] {
         let torn = damaged(crashed.path(), |bytes| bytes.truncate(last + cut));
         assert!(entries_in(torn.path()).await.is_ok(), "cut {cut} bytes into the last mark");
