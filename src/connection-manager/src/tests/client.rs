@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// Its two halves, to be used at once.
-    pub(super) fn split(self) -> (ReadHalf<Box<dyn Io>>, WriteHalf<Box<dyn Io>>) {
+    pub(super) fn split(self) -> (ReadHalf<impl Io>, WriteHalf<impl Io>) {
         tokio::io::split(self.io)
     }
 

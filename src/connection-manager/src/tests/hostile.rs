@@ -198,7 +198,10 @@ fn t8_half_handshakes_are_bounded_and_end() {
             // Closed, or reset: either way over.
             let _ = tcp.read_to_end(&mut Vec::new()).await;
         }
-        assert_eq!(hits(&world, LimitLabel::Handshake), 40);
+        // Each is counted just after it is closed.
+        while hits(&world, LimitLabel::Handshake) < 40 {
+            tokio::task::yield_now().await;
+        }
         Client::direct_tls(&world, HOSTS[0]).await.open(HOSTS[0]).await;
     });
 }
