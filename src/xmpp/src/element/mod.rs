@@ -4,6 +4,8 @@
 //! first guard, but only for bytes that [`crate::scan`] has accepted or that this server wrote itself.
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

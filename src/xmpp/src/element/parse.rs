@@ -3,8 +3,9 @@
 use quick_xml::NsReader;
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::attributes::Attribute as Written;
 use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::ResolveResult;
+use quick_xml::name::{QName, ResolveResult};
 
 use super::{Attribute, DEPTH_MAX, Element, ElementError, Node};
 
@@ -64,10 +65,8 @@ fn unescape(namespace: ResolveResult<'_>) -> Result<String, ElementError> {
     match namespace {
         ResolveResult::Unbound => Ok(String::new()),
         ResolveResult::Bound(namespace) => {
-            let written = namespace.into_inner();
-            let attribute = quick_xml::events::attributes::Attribute::from(("xmlns", ""));
-            let attribute = quick_xml::events::attributes::Attribute { value: written.into(), ..attribute };
-            attribute.normalized_value(XmlVersion::Implicit1_0).map(Into::into).map_err(malformed)
+            let declaration = Written { key: QName("xmlns"), value: namespace.into_inner().into() };
+            declaration.normalized_value(XmlVersion::Implicit1_0).map(Into::into).map_err(malformed)
         }
         ResolveResult::Unknown(_) => Err(ElementError::Malformed("a prefix is not declared".into())),
     }

@@ -25,6 +25,23 @@ pub(super) fn is_plain_value_byte(byte: u8) -> bool {
     CLASSES[usize::from(byte)] & VALUE != 0
 }
 
+/// Reads the name without a colon (`NCName`) at `start` and returns where it ends. `Ok(None)`: `bytes` end first.
+pub(super) fn read_name(bytes: &[u8], start: usize) -> Result<Option<usize>, ScanError> {
+    let mut at = start;
+    let mut all = 0;
+    loop {
+        match bytes.get(at) {
+            None => return Ok(None),
+            Some(&byte) if is_name_byte(byte) => {
+                all |= byte;
+                at += 1;
+            }
+            Some(_) if all < 0x80 && CLASSES[usize::from(bytes[start])] & NAME_START != 0 => return Ok(Some(at)),
+            Some(_) => return check_name(&bytes[start..at]).map(|()| Some(at)),
+        }
+    }
+}
+
 /// Checks a name without a colon (`NCName`) whose bytes have all passed [`is_name_byte`].
 pub(super) fn check_name(name: &[u8]) -> Result<(), ScanError> {
     const EMPTY: ScanError = ScanError::NotWellFormed("a name is empty");
@@ -49,16 +66,19 @@ pub(super) fn as_text(bytes: &[u8]) -> Result<&str, ScanError> {
 /// Checks character data: everything between two tags that is no CDATA section.
 pub(super) fn check_text(text: &[u8]) -> Result<(), ScanError> {
     // Without an early exit the compiler makes this a handful of vector instructions.
-    let plain =
-        text.iter().fold(true, |plain, &byte| plain & (byte >= b' ') & (byte < 0x80) & (byte != b'&') & (byte != b']'));
-    if plain {
-        return Ok(());
+    let (mut odd, mut references, mut bracket) = (false, false, false);
+    for &byte in text {
+        odd |= !(b' '..0x80).contains(&byte);
+        references |= byte == b'&';
+        bracket |= byte == b']';
     }
-    check_characters(text)?;
-    if memchr::memmem::find(text, b"]]>").is_some() {
+    if odd {
+        check_characters(text)?;
+    }
+    if bracket && memchr::memmem::find(text, b"]]>").is_some() {
         return Err(ScanError::NotWellFormed("]]> in character data"));
     }
-    reference::check(text)
+    if references { reference::check(text) } else { Ok(()) }
 }
 
 /// Checks that bytes are UTF-8 and that every character is one that XML can carry (`Char`).

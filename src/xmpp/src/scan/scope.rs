@@ -3,13 +3,11 @@
 //! Few are ever in scope ([`Limits::declarations`]), so that a list searched from its end is both the simplest and the
 //! fastest table.
 
-use std::borrow::Cow;
-
 use smallvec::SmallVec;
 
 use super::stream::Stream;
-use super::tag::{Declares, QName, Span, Tag};
-use super::{Limits, ScanError, reference};
+use super::tag::{QName, Role, Span, Tag};
+use super::{Limits, ScanError};
 use crate::ns;
 
 /// Where a namespace is found. Valid while the declaring element is open.
@@ -43,6 +41,15 @@ enum Namespace {
     Unescaped(Box<[u8]>),
 }
 
+impl Namespace {
+    fn of<'a>(&'a self, bytes: &'a [u8]) -> &'a [u8] {
+        match self {
+            Namespace::Written(span) => span.of(bytes),
+            Namespace::Unescaped(namespace) => namespace,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     bindings: SmallVec<[Binding; 4]>,
@@ -70,27 +77,36 @@ impl Scope {
         stream: &Stream,
         limits: &Limits,
     ) -> Result<Place, ScanError> {
+        if tag.declares {
+            self.declare(tag, bytes, stream, limits)?;
+        }
+        if tag.has_prefixed {
+            self.check_attributes(tag, bytes, stream)?;
+        }
+        self.find(tag.name, bytes, stream)
+    }
+
+    fn declare(&mut self, tag: &Tag, bytes: &[u8], stream: &Stream, limits: &Limits) -> Result<(), ScanError> {
+        // `stream_used` has room for 64.
+        let limit = limits.declarations.min(64);
         for attribute in &tag.attributes {
-            let Some(declares) = attribute.declares(bytes) else { continue };
-            if self.bindings.len() + stream.prefixes().len() >= limits.declarations.min(64) {
+            let prefix = match attribute.role {
+                Role::Attribute => continue,
+                Role::DeclaresDefault => Span::default(),
+                Role::DeclaresPrefix => attribute.name.local_span(),
+            };
+            if self.bindings.len() + stream.prefixes().len() >= limit {
                 return Err(ScanError::Limit("namespace declarations"));
             }
-            let namespace = reference::unescape(attribute.value.of(bytes))?;
-            check_declaration(&declares, &namespace)?;
-            let prefix = match declares {
-                Declares::Default => Span::default(),
-                Declares::Prefix(prefix) => {
-                    Span { start: attribute.name.whole.end - prefix.len() as u32, end: attribute.name.whole.end }
-                }
+            let namespace = if attribute.plain {
+                Namespace::Written(attribute.value)
+            } else {
+                Namespace::Unescaped(attribute.unescaped(bytes)?.as_bytes().into())
             };
-            let namespace = match namespace {
-                Cow::Borrowed(_) => Namespace::Written(attribute.value),
-                Cow::Owned(unescaped) => Namespace::Unescaped(unescaped.into_bytes().into()),
-            };
+            check_declaration(prefix.of(bytes), namespace.of(bytes))?;
             self.bindings.push(Binding { prefix, namespace });
         }
-        self.check_attributes(tag, bytes, stream)?;
-        self.find(tag.name, bytes, stream)
+        Ok(())
     }
 
     /// The namespace of the element with this name. Without a prefix, the default namespace.
@@ -126,10 +142,7 @@ impl Scope {
             Place::Xml => ns::XML.as_bytes(),
             Place::StreamDefault => stream.default_namespace().as_bytes(),
             Place::Stream(number) => stream.prefixes().nth(number).map_or(b"", |declared| declared.1.as_bytes()),
-            Place::Own(number) => match &self.bindings[number].namespace {
-                Namespace::Written(span) => span.of(bytes),
-                Namespace::Unescaped(namespace) => namespace,
-            },
+            Place::Own(number) => self.bindings[number].namespace.of(bytes),
         }
     }
 
@@ -143,7 +156,7 @@ impl Scope {
     fn check_attributes(&mut self, tag: &Tag, bytes: &[u8], stream: &Stream) -> Result<(), ScanError> {
         let mut seen = SmallVec::<[(Place, &[u8]); 8]>::new();
         for attribute in &tag.attributes {
-            if !attribute.name.has_prefix() || attribute.declares(bytes).is_some() {
+            if attribute.role != Role::Attribute || !attribute.name.has_prefix() {
                 continue;
             }
             let place = self.find(attribute.name, bytes, stream)?;
@@ -158,14 +171,17 @@ impl Scope {
     }
 }
 
-/// Namespaces in XML 1.0 §3, §5: what nobody may declare.
-fn check_declaration(declares: &Declares<'_>, namespace: &str) -> Result<(), ScanError> {
-    const RESERVED: ScanError = ScanError::NotWellFormed("a declaration of a reserved prefix or namespace");
-    match declares {
-        Declares::Prefix(b"xml") if namespace == ns::XML => Ok(()),
-        Declares::Prefix(b"xml" | b"xmlns") => Err(RESERVED),
-        _ if namespace == ns::XML || namespace == ns::XMLNS => Err(RESERVED),
-        Declares::Prefix(_) if namespace.is_empty() => Err(ScanError::NotWellFormed("a prefix is declared as nothing")),
+/// Namespaces in XML 1.0 §3, §5: what nobody may declare. `prefix` is empty for the default namespace.
+fn check_declaration(prefix: &[u8], namespace: &[u8]) -> Result<(), ScanError> {
+    const XML: &[u8] = ns::XML.as_bytes();
+    const XMLNS: &[u8] = ns::XMLNS.as_bytes();
+    match (prefix, namespace) {
+        (b"xml", XML) => Ok(()),
+        (b"xml" | b"xmlns", _) | (_, XML | XMLNS) => {
+            Err(ScanError::NotWellFormed("a declaration of a reserved prefix or namespace"))
+        }
+        (b"", _) => Ok(()),
+        (_, b"") => Err(ScanError::NotWellFormed("a prefix is declared as nothing")),
         _ => Ok(()),
     }
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::asserted::asserts;
 use super::characters::as_text;
-use super::reference::unescape;
 use super::scope::Scope;
 use super::stream::{Content, Stream};
 use super::tag::{Span, Tag};
@@ -154,7 +153,7 @@ impl<'a> Fields<'a> {
                 b"xml:lang" => &mut fields.lang,
                 _ => continue,
             };
-            *field = Some(unescape(attribute.value.of(bytes))?);
+            *field = Some(attribute.unescaped(bytes)?);
         }
         Ok(fields)
     }

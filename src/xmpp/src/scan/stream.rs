@@ -2,8 +2,8 @@
 
 use super::characters::{as_text, is_space, spaces};
 use super::scope::Scope;
-use super::tag::{Declares, Tag};
-use super::{ScanError, StreamHeader, reference};
+use super::tag::{Role, Tag};
+use super::{ScanError, StreamHeader};
 use crate::ns;
 
 /// The content namespace of a stream (RFC 6120 §4.8.2).
@@ -96,17 +96,18 @@ impl Stream {
         let mut header = StreamHeader { content_namespace: content.namespace().into(), ..StreamHeader::default() };
         let mut others = Vec::new();
         for attribute in &tag.attributes {
-            let value = reference::unescape(attribute.value.of(bytes))?.into_owned();
-            match (attribute.declares(bytes), attribute.name.whole.of(bytes)) {
-                (Some(Declares::Prefix(b"stream")), _) if value == ns::STREAM => stream.usual_prefix = true,
-                (Some(Declares::Prefix(prefix)), _) => others.push((as_text(prefix)?.into(), value.into())),
-                (Some(Declares::Default), _) => {}
-                (None, b"to") => header.to = Some(value),
-                (None, b"from") => header.from = Some(value),
-                (None, b"id") => header.id = Some(value),
-                (None, b"version") => header.version = Some(value),
-                (None, b"xml:lang") => header.lang = Some(value),
-                (None, _) => {}
+            let value = attribute.unescaped(bytes)?.into_owned();
+            match (attribute.role, attribute.name.whole.of(bytes)) {
+                (Role::DeclaresPrefix, b"xmlns:stream") if value == ns::STREAM => stream.usual_prefix = true,
+                (Role::DeclaresPrefix, _) => {
+                    others.push((as_text(attribute.name.local(bytes))?.into(), value.into()));
+                }
+                (Role::Attribute, b"to") => header.to = Some(value),
+                (Role::Attribute, b"from") => header.from = Some(value),
+                (Role::Attribute, b"id") => header.id = Some(value),
+                (Role::Attribute, b"version") => header.version = Some(value),
+                (Role::Attribute, b"xml:lang") => header.lang = Some(value),
+                (Role::Attribute | Role::DeclaresDefault, _) => {}
             }
         }
         stream.other_prefixes = others.into();

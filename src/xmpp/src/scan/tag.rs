@@ -1,8 +1,10 @@
 //! A start tag taken apart (XML 1.0 §3.1): spans into the bytes that it was read from.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
-use super::characters::{check_characters, check_name, is_name_byte, is_plain_value_byte, spaces};
+use super::characters::{as_text, check_characters, is_plain_value_byte, read_name, spaces};
 use super::{Limits, ScanError, reference};
 
 /// A piece of an item's bytes. Items are shorter than 4 GiB: see [`super::scanner`].
@@ -41,23 +43,33 @@ impl QName {
     }
 
     pub(super) fn local(self, bytes: &[u8]) -> &[u8] {
-        &bytes[self.local_at as usize..self.whole.end as usize]
+        self.local_span().of(bytes)
+    }
+
+    pub(super) fn local_span(self) -> Span {
+        Span { start: self.local_at, end: self.whole.end }
     }
 }
 
-/// What a declaration of a namespace, which looks like an attribute, declares.
-pub(super) enum Declares<'a> {
+/// What an attribute is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Role {
+    #[default]
+    Attribute,
     /// `xmlns='…'`
-    Default,
+    DeclaresDefault,
     /// `xmlns:prefix='…'`
-    Prefix(&'a [u8]),
+    DeclaresPrefix,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attribute {
     pub(super) name: QName,
+    pub(super) role: Role,
     /// Between the quotes, as written.
     pub(super) value: Span,
+    /// The value means what is written: ASCII without references and without white space but the space itself.
+    pub(super) plain: bool,
 }
 
 impl Attribute {
@@ -66,13 +78,10 @@ impl Attribute {
         Span { start: self.name.whole.start, end: self.value.end + 1 }
     }
 
-    /// Whether this declares a namespace.
-    pub(super) fn declares(self, bytes: &[u8]) -> Option<Declares<'_>> {
-        match self.name.prefix(bytes) {
-            b"xmlns" => Some(Declares::Prefix(self.name.local(bytes))),
-            b"" if self.name.local(bytes) == b"xmlns" => Some(Declares::Default),
-            _ => None,
-        }
+    /// The value that is meant.
+    pub(super) fn unescaped(self, bytes: &[u8]) -> Result<Cow<'_, str>, ScanError> {
+        let written = self.value.of(bytes);
+        if self.plain { as_text(written).map(Cow::Borrowed) } else { reference::unescape(written) }
     }
 }
 
@@ -80,6 +89,10 @@ impl Attribute {
 pub(super) struct Tag {
     pub(super) name: QName,
     pub(super) attributes: SmallVec<[Attribute; 8]>,
+    /// Whether one of them declares a namespace.
+    pub(super) declares: bool,
+    /// Whether one of them has a prefix and declares nothing.
+    pub(super) has_prefixed: bool,
     /// `<name/>`: it ends its element, too.
     pub(super) empty: bool,
 }
@@ -88,7 +101,8 @@ impl Tag {
     /// Reads the tag whose `<` stands at `at`, and returns where it ends. `Ok(None)`: `bytes` end before it does.
     pub(super) fn read(&mut self, bytes: &[u8], at: usize, limits: &Limits) -> Result<Option<usize>, ScanError> {
         self.attributes.clear();
-        let Some(name) = read_name(bytes, at + 1, limits)? else { return Ok(None) };
+        (self.declares, self.has_prefixed) = (false, false);
+        let Some(name) = read_qname(bytes, at + 1, limits)? else { return Ok(None) };
         self.name = name;
         let mut at = name.whole.end as usize;
         loop {
@@ -105,6 +119,10 @@ impl Tag {
             }
             let Some(attribute) = read_attribute(bytes, at, limits)? else { return Ok(None) };
             at = attribute.value.end as usize + 1;
+            match attribute.role {
+                Role::Attribute => self.has_prefixed |= attribute.name.has_prefix(),
+                Role::DeclaresDefault | Role::DeclaresPrefix => self.declares = true,
+            }
             self.attributes.push(attribute);
         }
         self.check_names_differ(bytes)?;
@@ -123,31 +141,25 @@ impl Tag {
     }
 }
 
-fn read_name(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<QName>, ScanError> {
-    let mut at = start;
+fn read_qname(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<QName>, ScanError> {
     let mut local_at = start;
-    loop {
-        match bytes.get(at) {
-            None => return Ok(None),
-            Some(&byte) if is_name_byte(byte) => at += 1,
-            Some(b':') if local_at > start => return Err(ScanError::NotWellFormed("a name with two colons")),
-            Some(b':') => {
-                check_name(&bytes[start..at])?;
-                at += 1;
-                local_at = at;
-            }
-            Some(_) => break,
+    let Some(mut end) = read_name(bytes, start)? else { return Ok(None) };
+    if bytes[end] == b':' {
+        local_at = end + 1;
+        let Some(local_end) = read_name(bytes, local_at)? else { return Ok(None) };
+        end = local_end;
+        if bytes[end] == b':' {
+            return Err(ScanError::NotWellFormed("a name with two colons"));
         }
     }
-    check_name(&bytes[local_at..at])?;
-    if at - start > limits.name_bytes {
+    if end - start > limits.name_bytes {
         return Err(ScanError::Limit("bytes of a name"));
     }
-    Ok(Some(QName { whole: Span::new(start, at), local_at: local_at as u32 }))
+    Ok(Some(QName { whole: Span::new(start, end), local_at: local_at as u32 }))
 }
 
 fn read_attribute(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<Attribute>, ScanError> {
-    let Some(name) = read_name(bytes, start, limits)? else { return Ok(None) };
+    let Some(name) = read_qname(bytes, start, limits)? else { return Ok(None) };
     let mut at = name.whole.end as usize;
     at += spaces(&bytes[at..]);
     match bytes.get(at) {
@@ -161,27 +173,34 @@ fn read_attribute(bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<
         Some(&quote @ (b'\'' | b'"')) => quote,
         Some(_) => return Err(ScanError::NotWellFormed("an attribute's value without quotes")),
     };
-    let Some(value) = read_value(bytes, at + 1, quote)? else { return Ok(None) };
-    Ok(Some(Attribute { name, value }))
+    let Some((value, plain)) = read_value(bytes, at + 1, quote)? else { return Ok(None) };
+    let role = match name.prefix(bytes) {
+        b"xmlns" => Role::DeclaresPrefix,
+        b"" if name.local(bytes) == b"xmlns" => Role::DeclaresDefault,
+        _ => Role::Attribute,
+    };
+    Ok(Some(Attribute { name, role, value, plain }))
 }
 
-fn read_value(bytes: &[u8], start: usize, quote: u8) -> Result<Option<Span>, ScanError> {
+/// The value, and whether it is plain.
+fn read_value(bytes: &[u8], start: usize, quote: u8) -> Result<Option<(Span, bool)>, ScanError> {
     let mut at = start;
-    let mut look_closer = false;
+    let mut plain = true;
     loop {
-        match bytes.get(at) {
-            None => return Ok(None),
-            Some(&byte) if is_plain_value_byte(byte) => {}
-            Some(&byte) if byte == quote => break,
-            Some(b'<') => return Err(ScanError::NotWellFormed("< in an attribute's value")),
-            Some(b'\'' | b'"') => {}
-            Some(_) => look_closer = true,
+        let plain_length = bytes[at..].iter().position(|&byte| !is_plain_value_byte(byte));
+        let Some(end) = plain_length.map(|length| at + length) else { return Ok(None) };
+        match bytes[end] {
+            byte if byte == quote => {
+                if !plain {
+                    check_characters(&bytes[start..end])?;
+                    reference::check(&bytes[start..end])?;
+                }
+                return Ok(Some((Span::new(start, end), plain)));
+            }
+            b'<' => return Err(ScanError::NotWellFormed("< in an attribute's value")),
+            b'\'' | b'"' => {}
+            _ => plain = false,
         }
-        at += 1;
+        at = end + 1;
     }
-    if look_closer {
-        check_characters(&bytes[start..at])?;
-        reference::check(&bytes[start..at])?;
-    }
-    Ok(Some(Span::new(start, at)))
 }

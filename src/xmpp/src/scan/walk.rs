@@ -27,6 +27,23 @@ pub(super) enum Step {
     End,
 }
 
+/// What became of the next token.
+enum Token {
+    /// It is not complete.
+    Incomplete,
+    /// It was read, and there is nothing to tell.
+    Passed,
+    /// It was read.
+    Reached(Step),
+}
+
+impl From<Option<Step>> for Token {
+    fn from(step: Option<Step>) -> Self {
+        step.map_or(Token::Passed, Token::Reached)
+    }
+}
+
+/// An element whose end tag has not come.
 #[derive(Debug)]
 struct Open {
     name: Span,
@@ -60,18 +77,18 @@ impl Walk {
         }
         loop {
             let rest = &bytes[self.at..];
-            let found = match rest {
+            let token = match rest {
                 [b'<', b'/', ..] => self.end_tag(bytes)?,
                 [b'<', b'!', ..] => self.cdata(rest)?,
                 [b'<', b'?', ..] => return Err(ScanError::Restricted("a processing instruction")),
                 [b'<', _, ..] => self.start_tag(bytes, stream, limits)?,
-                [] | [b'<'] => None,
+                [] | [b'<'] => Token::Incomplete,
                 _ => self.text(rest)?,
             };
-            match found {
-                None => return Ok(Step::Starved),
-                Some(Some(step)) => return Ok(step),
-                Some(None) => {}
+            match token {
+                Token::Incomplete => return Ok(Step::Starved),
+                Token::Passed => {}
+                Token::Reached(step) => return Ok(step),
             }
         }
     }
@@ -107,28 +124,27 @@ impl Walk {
         &self.scope
     }
 
-    /// `None`: starved. `Some(None)`: read, nothing to tell. So with the other tokens.
-    fn text(&mut self, rest: &[u8]) -> Result<Option<Option<Step>>, ScanError> {
-        let Some(length) = self.search.text(rest) else { return Ok(None) };
+    fn text(&mut self, rest: &[u8]) -> Result<Token, ScanError> {
+        let Some(length) = self.search.text(rest) else { return Ok(Token::Incomplete) };
         check_text(&rest[..length])?;
         self.pass(length);
-        Ok(Some(None))
+        Ok(Token::Passed)
     }
 
-    fn cdata(&mut self, rest: &[u8]) -> Result<Option<Option<Step>>, ScanError> {
+    fn cdata(&mut self, rest: &[u8]) -> Result<Token, ScanError> {
         if !begins_cdata(rest)? {
-            return Ok(None);
+            return Ok(Token::Incomplete);
         }
         if self.open.is_empty() {
             return Err(ScanError::BadFormat("character data outside of any stanza"));
         }
-        let Some(length) = self.search.cdata(rest) else { return Ok(None) };
+        let Some(length) = self.search.cdata(rest) else { return Ok(Token::Incomplete) };
         check_characters(&rest[CDATA_START.len()..length])?;
         self.pass(length);
-        Ok(Some(None))
+        Ok(Token::Passed)
     }
 
-    fn start_tag(&mut self, bytes: &[u8], stream: &Stream, limits: &Limits) -> Result<Option<Option<Step>>, ScanError> {
+    fn start_tag(&mut self, bytes: &[u8], stream: &Stream, limits: &Limits) -> Result<Token, ScanError> {
         let mut read = Ok(None);
         if self.search.is_fresh() {
             read = self.tag.read(bytes, self.at, limits);
@@ -137,7 +153,7 @@ impl Walk {
             Ok(Some(end)) => end,
             // In pieces or at fault. Where the tag ends decides which fault it is: the same however the bytes come in.
             _ => {
-                let Some(length) = self.search.start_tag(&bytes[self.at..])? else { return Ok(None) };
+                let Some(length) = self.search.start_tag(&bytes[self.at..])? else { return Ok(Token::Incomplete) };
                 let ends = ScanError::NotWellFormed("a tag ends too early");
                 self.tag.read(&bytes[..self.at + length], self.at, limits)?.ok_or(ends)?
             }
@@ -148,27 +164,27 @@ impl Walk {
         self.open.push(Open { name: self.tag.name.whole, outside: self.scope.len() });
         self.place = self.scope.enter(&self.tag, bytes, stream, limits)?;
         self.pass(end - self.at);
-        Ok(Some(match self.open.len() {
-            1 => Some(Step::Root),
-            2 => Some(Step::Child),
+        Ok(match self.open.len() {
+            1 => Token::Reached(Step::Root),
+            2 => Token::Reached(Step::Child),
             _ if self.tag.empty => {
                 self.tag.empty = false;
-                self.close()
+                self.close().into()
             }
-            _ => None,
-        }))
+            _ => Token::Passed,
+        })
     }
 
-    fn end_tag(&mut self, bytes: &[u8]) -> Result<Option<Option<Step>>, ScanError> {
+    fn end_tag(&mut self, bytes: &[u8]) -> Result<Token, ScanError> {
         const UNMATCHED: ScanError = ScanError::NotWellFormed("an end tag that does not match its start tag");
-        let Some(length) = self.search.end_tag(&bytes[self.at..])? else { return Ok(None) };
+        let Some(length) = self.search.end_tag(&bytes[self.at..])? else { return Ok(Token::Incomplete) };
         let name = self.open.last().ok_or(UNMATCHED)?.name.of(bytes);
         let behind = bytes[self.at + 2..self.at + length].strip_prefix(name).ok_or(UNMATCHED)?;
         if behind[spaces(behind)..] != *b">" {
             return Err(UNMATCHED);
         }
         self.pass(length);
-        Ok(Some(self.close()))
+        Ok(self.close().into())
     }
 
     /// Leaves the innermost element.
