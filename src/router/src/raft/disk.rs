@@ -4,9 +4,9 @@
 //! that one fsync is what a vote or an appended entry waits for. If it fails, the process ends ([`super::host::abort`]).
 //!
 //! fjall checks each batch of its journal, but where it can't make sense of a batch it drops that one and everything behind it, as
-//! it must do with a torn tail. A flipped bit in the middle would so take durable entries with it, unseen. Therefore each batch
-//! opens with a mark ([`super::marks`]) that says how far the log was durable when it was written; marks found behind the place
-//! where recovery stopped prove the loss, and the directory is refused from then on.
+//! it must do with a torn tail; and it doesn't check the numbers by which it orders batches. A flipped bit could so take durable
+//! entries with it, unseen. Therefore each batch opens with a mark ([`super::marks`]) that proves the loss; the directory is
+//! refused from then on.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +25,7 @@ use vesta_wire::raft::GroupId;
 
 use super::codec::{self, Damaged};
 use super::host::{FailureHandler, OpenError};
-use super::marks;
+use super::marks::{self, Mark};
 use super::types::{Entry, LogId, Snapshot, Types, Vote};
 
 /// The database of a node.
@@ -40,7 +40,7 @@ pub(crate) struct Disk {
 #[derive(Clone)]
 struct Areas {
     database: Database,
-    /// The node's identity, and the mark.
+    /// The node's identity, and the newest mark.
     node: Keyspace,
     /// Votes and entries of all groups; a key starts with the group.
     log: Keyspace,
@@ -66,12 +66,10 @@ impl Disk {
         marks::refuse_condemned(directory)?;
         let durable = marks::durable_before(directory).map_err(io)?;
         let areas = Areas::open(directory)?;
-        let reached = areas.last_round(directory)?;
-        if durable > reached {
-            return Err(marks::condemn(directory, durable, reached));
-        }
+        let mark = areas.newest_mark(directory)?;
+        check(&areas, mark, durable).map_err(|error| error.into_open_error(directory))?;
         let (orders, queue) = mpsc::channel(QUEUE);
-        let writer = Writer { areas: areas.clone(), round: reached, durable: reached };
+        let writer = Writer { areas: areas.clone(), mark: Mark { durable: mark.round, ..mark } };
         let thread = std::thread::Builder::new()
             .name("raft-log".to_owned())
             .spawn(move || writer.run(queue, &on_failure))
@@ -234,10 +232,8 @@ struct Write {
 /// The thread: owns the order of all writes of the node.
 struct Writer {
     areas: Areas,
-    /// The number of the last batch written.
-    round: u64,
-    /// The number of the last batch that is known to be durable.
-    durable: u64,
+    /// The mark of the last batch, but for `durable`, which is that of the next one.
+    mark: Mark,
 }
 
 impl Writer {
@@ -259,12 +255,14 @@ impl Writer {
 
     /// Writes one batch; syncs if somebody waits for it.
     fn write(&mut self, writes: &[Write], stop: bool) -> Result<(), fjall::Error> {
+        let changes = merged(writes);
         let sync = stop || writes.iter().any(|write| !matches!(write.done, Done::Nobody));
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
-        self.round += 1;
+        self.mark.round += 1;
+        self.mark.digest ^= self.effect(&changes)?;
         let mut batch = self.areas.database.batch().durability(Some(mode));
-        batch.insert(&self.areas.node, marks::KEY, marks::encode(self.round, self.durable));
-        for ((area, key), value) in merged(writes) {
+        batch.insert(&self.areas.node, marks::KEY, marks::encode(self.mark));
+        for ((area, key), value) in changes {
             match value {
                 Some(value) => batch.insert(self.areas.of(area), key, value),
                 None => batch.remove(self.areas.of(area), key),
@@ -272,9 +270,23 @@ impl Writer {
         }
         batch.commit()?;
         if sync {
-            self.durable = self.round;
+            self.mark.durable = self.mark.round;
         }
         Ok(())
+    }
+
+    /// What the changes do to the digest: the old records go, the new ones come.
+    fn effect(&self, changes: &Changes<'_>) -> Result<u64, fjall::Error> {
+        let mut effect = 0;
+        for ((area, key), value) in changes {
+            if let Some(old) = self.areas.of(*area).get(key)? {
+                effect ^= marks::fingerprint(*area as u8, key, &old);
+            }
+            if let Some(new) = value {
+                effect ^= marks::fingerprint(*area as u8, key, new);
+            }
+        }
+        Ok(effect)
     }
 }
 
@@ -302,8 +314,11 @@ fn gather(queue: &mut mpsc::Receiver<Order>) -> (Vec<Write>, bool) {
     }
 }
 
+/// What a batch does to each key.
+type Changes<'a> = BTreeMap<(Area, Vec<u8>), Option<&'a [u8]>>;
+
 /// All changes of a batch bear the same number in the database, so of several to one key only the last may be in it.
-fn merged(writes: &[Write]) -> BTreeMap<(Area, Vec<u8>), Option<&[u8]>> {
+fn merged(writes: &[Write]) -> Changes<'_> {
     let mut changes = BTreeMap::new();
     for write in writes {
         for change in &write.changes {
@@ -355,17 +370,41 @@ impl Areas {
         }
     }
 
-    fn last_round(&self, directory: &Path) -> Result<u64, OpenError> {
+    fn newest_mark(&self, directory: &Path) -> Result<Mark, OpenError> {
         let failed = |error: fjall::Error| ReadError::from(error).into_open_error(directory);
         let mark = self.node.get(marks::KEY).map_err(failed)?;
-        Ok(mark.and_then(|mark| marks::decode(&mark)).map_or(0, |mark| mark.round))
+        Ok(mark.and_then(|mark| marks::decode(&mark)).unwrap_or_default())
     }
+
+    /// The digest of all records but the mark.
+    fn digest(&self) -> Result<u64, fjall::Error> {
+        let mut digest = 0;
+        for area in [Area::Node, Area::Log, Area::Snapshots] {
+            for record in self.of(area).iter() {
+                let (key, value) = record.into_inner()?;
+                if *key != *marks::KEY {
+                    digest ^= marks::fingerprint(area as u8, &key, &value);
+                }
+            }
+        }
+        Ok(digest)
+    }
+}
+
+/// Fails if durable data is missing or what is stored is not what was written.
+fn check(areas: &Areas, mark: Mark, durable: u64) -> Result<(), ReadError> {
+    if durable > mark.round {
+        return Err(ReadError::Lost { durable, reached: mark.round });
+    }
+    if areas.digest()? == mark.digest { Ok(()) } else { Err(ReadError::Changed) }
 }
 
 /// Stored data can't be read.
 enum ReadError {
     Database(fjall::Error),
     Record(Damaged),
+    Lost { durable: u64, reached: u64 },
+    Changed,
     Hole { expected: u64, found: u64 },
     Tripped,
 }
@@ -383,21 +422,23 @@ impl From<Damaged> for ReadError {
 }
 
 impl ReadError {
+    /// Damage condemns the directory.
     fn into_open_error(self, directory: &Path) -> OpenError {
-        let directory = name(directory);
         let reason = match self {
-            ReadError::Database(fjall::Error::Locked) => return OpenError::InUse { directory },
+            ReadError::Database(fjall::Error::Locked) => return OpenError::InUse { directory: name(directory) },
             ReadError::Database(fjall::Error::Io(error)) => {
-                return OpenError::Io { directory, reason: error.to_string() };
+                return OpenError::Io { directory: name(directory), reason: error.to_string() };
             }
             ReadError::Database(error) => error.to_string(),
             ReadError::Record(damaged) => damaged.to_string(),
-            ReadError::Tripped => "the journal can't be recovered".to_owned(),
-            ReadError::Hole { expected, found } => {
-                format!("entry {found} stands where entry {expected} belongs")
+            ReadError::Lost { durable, reached } => {
+                format!("batch {durable} was durable, but what can be read ends at batch {reached}")
             }
+            ReadError::Changed => "what is stored is not what was written".to_owned(),
+            ReadError::Hole { expected, found } => format!("entry {found} stands where entry {expected} belongs"),
+            ReadError::Tripped => "the journal can't be recovered".to_owned(),
         };
-        OpenError::Damaged { directory, reason }
+        marks::condemn(directory, reason)
     }
 }
 

@@ -1,9 +1,14 @@
-//! Marks in the journal, by which damage in its middle is told from a torn tail.
+//! Marks in the journal, by which lost and changed data is told from a torn tail.
 //!
-//! Each batch opens with a mark: its number, and the number of the last batch that was durable when it was written. After a crash
-//! only batches behind the last sync may be missing. So if the journal's files hold a mark that says "batch n was durable", and
-//! recovery gave back less than n, then recovery stopped at damage and dropped durable batches. The directory is then condemned by
-//! a file, because the database has cut its journal there and would look sound at the next start.
+//! Each batch opens with a mark: its number, the number of the last batch that was durable when it was written, and a digest of
+//! all that is stored once it is written. At a start,
+//!
+//! - the digest of what can be read must be the one of the newest mark that can be read: nothing is changed, missing or back again;
+//! - no mark in the journal's files may say that a later batch was durable: after a crash only batches behind the last sync may be
+//!   missing. If more is, then recovery stopped at damage and dropped durable batches with it.
+//!
+//! Otherwise the directory is condemned by a file in it, because the database has cut its journal at the damage and would look
+//! sound at the next start.
 
 use std::io;
 use std::path::Path;
@@ -17,31 +22,44 @@ pub(crate) const KEY: &[u8] = b"mark";
 /// The database's place within the directory.
 pub(crate) const DATABASE: &str = "log";
 
-/// A batch's mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A batch's mark. The default is that of an empty directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The batch's number, from 1.
     pub(crate) round: u64,
     /// The last batch that was durable when this one was written; 0 for none.
     pub(crate) durable: u64,
+    /// Digest of all records there are with this batch: [`fingerprint`]s, combined by exclusive or.
+    pub(crate) digest: u64,
 }
 
-/// A mark as it lies in the journal: a word to find it by, the two numbers, a checksum.
-pub(crate) fn encode(round: u64, durable: u64) -> Vec<u8> {
-    let mut mark = [&WORD[..], &round.to_le_bytes(), &durable.to_le_bytes()].concat();
-    let sum = codec::checksum(&mark);
-    mark.extend(sum.to_le_bytes());
-    mark
+/// A record's part in the digest: adding it and taking it away are the same operation.
+pub(crate) fn fingerprint(area: u8, key: &[u8], record: &[u8]) -> u64 {
+    let own_checksum = record.last_chunk::<8>().map_or(record, |checksum| &checksum[..]);
+    codec::checksum(&[&[area], key, own_checksum].concat())
+}
+
+/// A mark as it lies in the journal: a word to find it by, the three numbers, a checksum.
+pub(crate) fn encode(mark: Mark) -> Vec<u8> {
+    let mut bytes = WORD.to_vec();
+    for number in [mark.round, mark.durable, mark.digest] {
+        bytes.extend(number.to_le_bytes());
+    }
+    let sum = codec::checksum(&bytes);
+    bytes.extend(sum.to_le_bytes());
+    bytes
 }
 
 /// Decodes [`encode`]; None if the bytes are none.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Mark> {
-    let (covered, sum) = bytes.get(..LENGTH)?.split_last_chunk::<8>()?;
-    let numbers = covered.strip_prefix(WORD)?;
-    let (round, durable) = numbers.split_first_chunk::<8>()?;
-    let durable = durable.first_chunk::<8>()?;
-    (codec::checksum(covered) == u64::from_le_bytes(*sum))
-        .then(|| Mark { round: u64::from_le_bytes(*round), durable: u64::from_le_bytes(*durable) })
+    let bytes = bytes.strip_prefix(WORD)?.get(..LENGTH - WORD.len())?;
+    let (numbers, _) = bytes.as_chunks::<8>();
+    let [round, durable, digest, _] = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect::<Vec<_>>()[..]
+    else {
+        return None;
+    };
+    let mark = Mark { round, durable, digest };
+    encode(mark).ends_with(bytes).then_some(mark)
 }
 
 /// The last batch that was durable, as far as the journal's files tell. Zero for an empty directory.
@@ -84,8 +102,7 @@ pub(crate) fn refuse_condemned(directory: &Path) -> Result<(), OpenError> {
 }
 
 /// Condemns the directory for all starts to come.
-pub(crate) fn condemn(directory: &Path, durable: u64, reached: u64) -> OpenError {
-    let reason = format!("batch {durable} was durable, but what can be read ends at batch {reached}");
+pub(crate) fn condemn(directory: &Path, reason: String) -> OpenError {
     // If even this can't be written, this start is refused all the same.
     if let Err(error) = std::fs::write(directory.join(CONDEMNED), &reason) {
         tracing::error!(%error, "the damaged Raft log could not be marked as such");
@@ -95,28 +112,41 @@ pub(crate) fn condemn(directory: &Path, durable: u64, reached: u64) -> OpenError
 
 const CONDEMNED: &str = "DAMAGED";
 const WORD: &[u8; 16] = b"vesta-raft-mark\0";
-const LENGTH: usize = WORD.len() + 3 * 8;
+const LENGTH: usize = WORD.len() + 4 * 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn mark(round: u64, durable: u64) -> Mark {
+        Mark { round, durable, digest: round * 77 }
+    }
+
     #[test]
     fn the_highest_mark_is_found_among_other_bytes() {
-        let journal = [&[7; 100][..], &encode(3, 2), b"vesta-raft-", &encode(4, 3), &encode(5, 3), &[0; 9]].concat();
-        assert_eq!(highest(&journal), 3);
+        let journal =
+            [&[7; 100][..], &encode(mark(3, 2)), b"vesta-raft-", &encode(mark(4, 3)), &encode(mark(5, 3)), &[0; 9000]];
+        assert_eq!(highest(&journal.concat()), 3);
         assert_eq!(highest(&[]), 0);
     }
 
     #[test]
     fn a_damaged_mark_is_none() {
-        let mark = encode(9, 8);
-        assert_eq!(decode(&mark), Some(Mark { round: 9, durable: 8 }));
-        for bit in 0..mark.len() * 8 {
-            let mut damaged = mark.clone();
+        let bytes = encode(mark(9, 8));
+        assert_eq!(decode(&bytes), Some(mark(9, 8)));
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode(&damaged), None, "bit {bit}");
         }
-        assert_eq!(decode(&mark[..LENGTH - 1]), None);
+        assert_eq!(decode(&bytes[..LENGTH - 1]), None);
+    }
+
+    #[test]
+    fn the_digest_knows_area_key_and_content() {
+        let digests = [fingerprint(0, b"key", b"content1"), fingerprint(1, b"key", b"content1")];
+        assert_ne!(digests[0], digests[1]);
+        assert_ne!(digests[0], fingerprint(0, b"kez", b"content1"));
+        assert_ne!(digests[0], fingerprint(0, b"key", b"content2"));
     }
 }
