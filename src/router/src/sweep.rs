@@ -11,7 +11,7 @@ use vesta_wire::{Epoch, ManagerName};
 use crate::clock;
 use crate::router::Router;
 use crate::shard::leading::Leading;
-use crate::shard::work::{Token, Work};
+use crate::shard::work::Work;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ fn end(leading: &Arc<Leading>, key: SessionKey) {
         session: key.number,
         epoch: Epoch(key.epoch),
         reason: EndReason::Lost,
-        token: Token::none(),
+        said_by: None,
     };
     leading.submit_or_refuse(&account, lost);
 }

@@ -161,7 +161,7 @@ pub struct Leader {
 pub struct RouterInfo {
     /// Its Raft id.
     pub node: NodeId,
-    /// Its configured name.
+    /// Its configured name; empty where only the address is known yet.
     pub name: Arc<str>,
     /// Where it listens for links: `host:port`. Empty within one process.
     pub address: Arc<str>,

@@ -29,7 +29,7 @@ impl Uplink {
     /// Looks after the router at an address, unless somebody does.
     pub(super) fn add_peer(self: &Arc<Self>, address: Arc<str>) {
         if !self.stop.is_cancelled() && self.addresses.lock().insert(address.clone()) {
-            let info = RouterInfo { node: NodeId(0), name: address.clone(), address };
+            let info = RouterInfo { node: NodeId(0), name: "".into(), address };
             let uplink = self.clone();
             self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(uplink.keep_linked(info)));
         }

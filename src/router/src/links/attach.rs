@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vesta_engine::SessionKey;
 use vesta_wire::attach::{Announced, Inbound, RequestId, ToManager, ToRouter, VERSION};
+use vesta_wire::forward::IngressId;
 use vesta_wire::ids::shard_of;
 use vesta_wire::link::RouterLink;
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId};
@@ -84,7 +85,9 @@ async fn read(router: &Arc<Router>, handle: &Arc<ManagerHandle>, receiver: &mut 
 
 fn handle_frame(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
     match frame {
-        ToRouter::Inbound { session, epoch, sequence, event } => inbound(router, session, epoch, sequence, event),
+        ToRouter::Inbound { session, epoch, sequence, event } => {
+            inbound(router, handle, session, (epoch, sequence), event);
+        }
         ToRouter::Delivered { session, epoch, sequence } => {
             if let Some(leading) = router.leading(session.shard) {
                 leading.delivery.confirm(session.number, epoch, sequence);
@@ -133,18 +136,34 @@ fn leading_of(
 
 /// A frame for a shard that is led elsewhere, or of an unknown session, is left unaccepted: the manager sends it to whom it
 /// should, or is told on its announcement that the session is gone.
-fn inbound(router: &Arc<Router>, session: SessionId, epoch: Epoch, sequence: Sequence, event: Inbound) {
+fn inbound(
+    router: &Arc<Router>,
+    handle: &Arc<ManagerHandle>,
+    session: SessionId,
+    (epoch, sequence): (Epoch, Sequence),
+    event: Inbound,
+) {
     let Some(leading) = router.leading(session.shard) else { return };
+    let key = SessionKey { number: session.number, epoch: epoch.0 };
+    let Some(account) = leading.account_of(key) else {
+        // The end of a session that is gone: there is nothing left to do.
+        if let Inbound::Ended(_) = event {
+            handle.accept(session, epoch, sequence);
+        }
+        return;
+    };
     if leading.delivery.arrive(session.number, epoch, sequence) != Some(Arrival::Next) {
         return;
     }
-    let key = SessionKey { number: session.number, epoch: epoch.0 };
-    let Some(account) = leading.account_of(key) else { return };
-    let ingress = vesta_wire::forward::IngressId { session, epoch, sequence, part: 0 };
-    let token = Token::new(ingress, &leading);
     let work = match event {
-        Inbound::Stanza(stanza) => Work::Outbound { session: session.number, epoch, stanza, token },
-        Inbound::Ended(reason) => Work::StreamEnded { session: session.number, epoch, reason, token },
+        Inbound::Stanza(stanza) => {
+            let token = Token::new(IngressId { session, epoch, sequence, part: 0 }, &leading);
+            Work::Outbound { session: session.number, epoch, stanza, token }
+        }
+        Inbound::Ended(reason) => {
+            let said_by = Some((handle.clone(), sequence));
+            Work::StreamEnded { session: session.number, epoch, reason, said_by }
+        }
     };
     leading.submit_or_refuse(&account, work);
 }

@@ -107,7 +107,7 @@ impl Leading {
     fn hand_on(&self, work: Work) {
         match work {
             Work::Inbound { stanza, token } => self.router.route(stanza, token),
-            Work::Outbound { token, .. } | Work::StreamEnded { token, .. } => token.abandon(),
+            Work::Outbound { token, .. } => token.abandon(),
             other => {
                 self.refuse(other);
             }

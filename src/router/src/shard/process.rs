@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vesta_engine::{Account, SessionKey};
 use vesta_wire::attach::{BoundSession, EndReason, RequestId, ToManager};
-use vesta_wire::{Epoch, SessionId, StreamId};
+use vesta_wire::{Epoch, Sequence, SessionId, StreamId};
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{StanzaError, StreamError};
@@ -31,8 +31,8 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
         Work::Bind { manager, request, resource, stream } => {
             bind(leading, account, manager, request, resource, stream).await;
         }
-        Work::StreamEnded { session, epoch, reason, token } => {
-            stream_ended(leading, SessionKey { number: session, epoch: epoch.0 }, reason, token).await;
+        Work::StreamEnded { session, epoch, reason, said_by } => {
+            stream_ended(leading, SessionKey { number: session, epoch: epoch.0 }, reason, said_by).await;
         }
         Work::Close { session, epoch, error } => {
             close(leading, SessionKey { number: session, epoch: epoch.0 }, error).await;
@@ -93,7 +93,12 @@ async fn bind(
 }
 
 /// A stream has ended at its manager: so does its session.
-async fn stream_ended(leading: &Arc<Leading>, key: SessionKey, reason: EndReason, token: Token) {
+async fn stream_ended(
+    leading: &Arc<Leading>,
+    key: SessionKey,
+    reason: EndReason,
+    said_by: Option<(Arc<ManagerHandle>, Sequence)>,
+) {
     match leading.end_session(key).await {
         Ok(Some(record)) => {
             tracing::debug!(jid = %record.session.jid, ?reason, "session ended");
@@ -101,9 +106,13 @@ async fn stream_ended(leading: &Arc<Leading>, key: SessionKey, reason: EndReason
         }
         Ok(None) => {}
         Err(_) => {
-            let again = Work::StreamEnded { session: key.number, epoch: Epoch(key.epoch), reason, token };
-            leading.retry(key, again);
+            let again = Work::StreamEnded { session: key.number, epoch: Epoch(key.epoch), reason, said_by };
+            return leading.retry(key, again);
         }
+    }
+    if let Some((manager, sequence)) = said_by {
+        let session = SessionId { shard: leading.shard, number: key.number };
+        manager.accept(session, Epoch(key.epoch), sequence);
     }
 }
 

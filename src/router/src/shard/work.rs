@@ -8,7 +8,7 @@ use vesta_engine::Session;
 use vesta_engine::engine::{AdminCommand, AdminError};
 use vesta_wire::attach::{EndReason, RequestId};
 use vesta_wire::forward::{FromOwner, IngressId};
-use vesta_wire::{Epoch, StreamId};
+use vesta_wire::{Epoch, Sequence, StreamId};
 use vesta_xmpp::{Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
@@ -55,8 +55,8 @@ pub enum Work {
         epoch: Epoch,
         /// Why.
         reason: EndReason,
-        /// Done when the contacts know.
-        token: Token,
+        /// The manager's frame that says so: the manager keeps it until it is accepted. `None`: nobody says so.
+        said_by: Option<(Arc<ManagerHandle>, Sequence)>,
     },
     /// A session is to end with an error.
     Close {
@@ -95,7 +95,7 @@ pub enum Work {
 impl Work {
     /// Gives the event up without counting the frame behind it as done.
     pub fn abandon(self) {
-        if let Work::Outbound { token, .. } | Work::Inbound { token, .. } | Work::StreamEnded { token, .. } = self {
+        if let Work::Outbound { token, .. } | Work::Inbound { token, .. } = self {
             token.abandon();
         }
     }

@@ -260,17 +260,20 @@ impl Default for Administration {
 }
 
 /// Logs, and the export of traces, metrics and logs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or by part: `info,vesta_router=debug`.
     pub log: String,
     /// How: for people (`human`) or one JSON object a line (`json`).
     pub format: LogFormat,
-    /// An OTLP receiver (gRPC) that gets traces, metrics and logs: `http://127.0.0.1:4317`.
+    /// An OTLP receiver (gRPC) that gets traces, metrics and logs: `http://127.0.0.1:4317`, or `https://…` with a
+    /// certificate that the system's roots vouch for.
     pub otlp: Option<String>,
-    /// How often metrics are sent there.
+    /// How often metrics are sent there; at most once a second.
     pub metrics_every: Period,
+    /// The share of traces that is sent there, from 0.0 to 1.0. What the nodes do is traced, never single stanzas.
+    pub trace_ratio: f64,
 }
 
 /// The form of log lines.
@@ -286,6 +289,12 @@ pub enum LogFormat {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info,openraft=warn".into(), format: LogFormat::Human, otlp: None, metrics_every: Period::seconds(15) }
+        Self {
+            log: "info,openraft=error".into(),
+            format: LogFormat::Human,
+            otlp: None,
+            metrics_every: Period::seconds(15),
+            trace_ratio: 1.0,
+        }
     }
 }

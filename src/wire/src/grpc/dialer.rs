@@ -79,12 +79,12 @@ impl GrpcDialer {
         Open: FnOnce(Channel, Request<ReceiverStream<Out>>) -> Opening,
         Opening: Future<Output = Result<Response<Streaming<In>>, Status>>,
     {
-        let channel = connect(&router.address, Some(router.name.clone()), &self.shared.security).await?;
+        let channel = connect(&router.address, known_name(router), &self.shared.security).await?;
         let (wire, batches) = mpsc::channel(1);
         let opening = open(channel.clone(), Request::new(ReceiverStream::new(batches)));
         let incoming = within(CALL_TIMEOUT, opening).await.map_err(|status| call_error(&router.address, &status))?;
         let (near, far) = link::pair();
-        let (stop, name) = (self.shared.stop.clone(), router.name.clone());
+        let (stop, name) = (self.shared.stop.clone(), router.address.clone());
         self.shared.tasks.spawn(async move {
             match pump(far, wire, incoming, stop).await {
                 Ok(()) => tracing::debug!(router = %name, "the link has ended"),
@@ -115,4 +115,9 @@ pub(super) async fn within<T>(
         Ok(answer) => answer.map(Response::into_inner),
         Err(_) => Err(Status::deadline_exceeded("no answer in time")),
     }
+}
+
+/// The name that the router's certificate must show; a router that is only known by its address may be any.
+fn known_name(router: &RouterInfo) -> Option<Arc<str>> {
+    Some(router.name.clone()).filter(|name| !name.is_empty())
 }
