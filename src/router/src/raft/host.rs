@@ -80,6 +80,14 @@ pub enum OpenError {
         /// What was found.
         reason: String,
     },
+    /// Written by a release that this one does not know.
+    #[error("the Raft log in {directory} was written by another release: {reason}")]
+    OtherRelease {
+        /// The directory.
+        directory: String,
+        /// What was found.
+        reason: String,
+    },
     /// The node has a replica of this group already.
     #[error("the node has a replica of group {} already", .0.0)]
     AlreadyOpen(GroupId),

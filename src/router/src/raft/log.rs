@@ -12,7 +12,8 @@ use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 
-use super::disk::{Change, Done, GroupDisk, Recovered};
+use super::database::Recovered;
+use super::disk::{Change, Done, GroupDisk};
 use super::types::{Entry, LogId, Types, Vote};
 
 /// The log of one group, for openraft. Clones share it.

@@ -7,8 +7,8 @@
 //! - no mark in the journal's files may say that a later batch was durable: after a crash only batches behind the last sync may be
 //!   missing. If more is, then recovery stopped at damage and dropped durable batches with it.
 //!
-//! Otherwise the directory is condemned by a file in it, because the database has cut its journal at the damage and would look
-//! sound at the next start.
+//! Otherwise the directory is refused. In the second case it is also condemned by a file in it, because the database has cut its
+//! journal at the damage and would look sound at the next start.
 
 use std::io;
 use std::path::Path;
@@ -102,12 +102,11 @@ pub(crate) fn refuse_condemned(directory: &Path) -> Result<(), OpenError> {
 }
 
 /// Condemns the directory for all starts to come.
-pub(crate) fn condemn(directory: &Path, reason: String) -> OpenError {
+pub(crate) fn condemn(directory: &Path, reason: &str) {
     // If even this can't be written, this start is refused all the same.
-    if let Err(error) = std::fs::write(directory.join(CONDEMNED), &reason) {
+    if let Err(error) = std::fs::write(directory.join(CONDEMNED), reason) {
         tracing::error!(%error, "the damaged Raft log could not be marked as such");
     }
-    OpenError::Damaged { directory: directory.display().to_string(), reason }
 }
 
 const CONDEMNED: &str = "DAMAGED";

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! What openraft does not do by itself and is done here: putting proposals together ([`proposals`]); a `leading` that holds only
-//! while the lease does ([`leadership`]); a log that refuses to run on damaged data ([`disk`], [`codec`]); a leadership transfer
+//! while the lease does ([`leadership`]); a log that refuses to run on damaged data ([`marks`]); a leadership transfer
 //! that ends in time ([`Group::transfer_leadership`]).
 //!
 //! | file | subject |
@@ -22,13 +22,15 @@
 //! | `proposals` | batching of commands |
 //! | `leadership` | who may act as leader |
 //! | `log` | the log of a group, for openraft |
-//! | `disk`, `marks` | the shared journal, and how damage in it is found |
+//! | `disk` | the thread that writes for all groups |
+//! | `database`, `marks` | what lies where on the disk, and how damage is found |
 //! | `codec` | the format on the disk |
 //! | `network`, `convert`, `types` | calls to other members; openraft's types and ours |
 //! | `settings` | times and sizes |
 
 mod codec;
 mod convert;
+mod database;
 mod disk;
 mod group;
 mod host;
