@@ -219,10 +219,7 @@ impl Administration for RouterAdministration {
             routers,
             managers: router.manager_status(),
             groups,
-            database: DatabaseStatus {
-                reachable: router.store.ping().await.is_ok(),
-                note: (self.database_note)(),
-            },
+            database: DatabaseStatus { reachable: router.store.ping().await.is_ok(), note: (self.database_note)() },
         })
     }
 }
@@ -286,4 +283,3 @@ impl ClusterAcceptor for Acceptor {
         self.0.sessions_here(host, limit)
     }
 }
-

@@ -42,13 +42,21 @@ impl RouterMetrics {
         registry.register("stanzas_routed", "Stanzas given to the owner of their address", self.routed.clone());
         registry.register("stanzas_forwarded", "Stanzas sent to other routers", self.forwarded.clone());
         registry.register("stanzas_bounced", "Stanzas that came back as an error", self.bounced.clone());
-        registry.register("outbox_overflows", "Sessions ended because their client was too slow", self.overflowed.clone());
+        registry.register(
+            "outbox_overflows",
+            "Sessions ended because their client was too slow",
+            self.overflowed.clone(),
+        );
         registry.register("events_refused", "Events refused by a full queue, by kind", self.refused.clone());
         registry.register("authentications", "SASL questions answered, by outcome", self.authentications.clone());
         registry.register("led_shards", "Shards that this node leads", self.led_shards.clone());
         registry.register("sessions", "Sessions in the shards that this node leads", self.sessions.clone());
         registry.register("managers", "Connection managers attached", self.managers.clone());
-        registry.register("forward_queue", "Stanzas waiting for or on their way to other routers", self.forward_queue.clone());
+        registry.register(
+            "forward_queue",
+            "Stanzas waiting for or on their way to other routers",
+            self.forward_queue.clone(),
+        );
     }
 
     /// A session was bound.

@@ -56,11 +56,7 @@ fn to_end(router: &Router, leading: &Leading, now: Instant) -> Vec<SessionKey> {
 
 fn end(leading: &Arc<Leading>, key: SessionKey) {
     let Some(account) = leading.account_of(key) else { return };
-    let lost = Work::StreamEnded {
-        session: key.number,
-        epoch: Epoch(key.epoch),
-        reason: EndReason::Lost,
-        said_by: None,
-    };
+    let lost =
+        Work::StreamEnded { session: key.number, epoch: Epoch(key.epoch), reason: EndReason::Lost, said_by: None };
     leading.submit_or_refuse(&account, lost);
 }

@@ -120,9 +120,7 @@ impl StanzaType {
     /// have (RFC 6120 §8.2.3, RFC 6121 §4.7.1); an unknown message type is `normal` (RFC 6121 §5.2.2).
     pub fn from_names(element: &str, attribute: Option<&str>) -> Option<Self> {
         Some(match element {
-            "message" => StanzaType::Message(
-                attribute.and_then(MessageType::from_name).unwrap_or(MessageType::Normal),
-            ),
+            "message" => StanzaType::Message(attribute.and_then(MessageType::from_name).unwrap_or(MessageType::Normal)),
             "presence" => StanzaType::Presence(match attribute {
                 None => PresenceType::Available,
                 Some("") => return None,

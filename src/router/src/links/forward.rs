@@ -151,13 +151,8 @@ struct Peer {
 /// Runs until the router ends.
 pub async fn run(router: Arc<Router>, forwarding: Forwarding) {
     let Forwarding { mut receiver, mut events, events_sender, shared } = forwarding;
-    let mut task = Task {
-        router,
-        shared: shared.clone(),
-        events: events_sender,
-        waiting: HashMap::new(),
-        peers: HashMap::new(),
-    };
+    let mut task =
+        Task { router, shared: shared.clone(), events: events_sender, waiting: HashMap::new(), peers: HashMap::new() };
     let mut tick = tokio::time::interval(TICK);
     let mut batch = Vec::with_capacity(BATCH);
     loop {

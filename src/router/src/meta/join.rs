@@ -36,7 +36,9 @@ pub enum JoinError {
     #[error("the router's identity can't be written: {0}")]
     Identity(#[from] std::io::Error),
     /// The log is not this router's.
-    #[error("the log on disk belongs to the router {found:?}, the configuration says {configured:?}: use the right directory")]
+    #[error(
+        "the log on disk belongs to the router {found:?}, the configuration says {configured:?}: use the right directory"
+    )]
     WrongDisk {
         /// The name on the disk.
         found: String,
@@ -61,8 +63,7 @@ pub async fn join(router: Arc<Router>, host: RaftHost) -> Result<(), JoinError> 
         Some(member) => member,
         None => enter(&router, &host, &own).await?,
     };
-    let meta =
-        host.open_group(GroupId::META, node, MetaMachine::default(), router.dialers.raft.clone()).await?;
+    let meta = host.open_group(GroupId::META, node, MetaMachine::default(), router.dialers.raft.clone()).await?;
     if node == FOUNDER {
         let info = RouterInfo { node, name: own.name.as_str().into(), address: own.address.as_str().into() };
         // Refused where it has been done before.
@@ -150,12 +151,7 @@ async fn disk_number(host: &RaftHost) -> Result<u64, JoinError> {
 }
 
 /// Asks a member to be admitted, and whom it names instead. `None`: not now.
-async fn ask(
-    router: &Router,
-    own: &Founder,
-    disk: u64,
-    first: &str,
-) -> Result<Option<(ClusterId, NodeId)>, JoinError> {
+async fn ask(router: &Router, own: &Founder, disk: u64, first: &str) -> Result<Option<(ClusterId, NodeId)>, JoinError> {
     /// How often one attempt is sent on.
     const HOPS: usize = 4;
     let mut address = first.to_owned();

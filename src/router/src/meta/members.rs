@@ -26,9 +26,7 @@ pub async fn keep(router: Arc<Router>, cluster: ClusterId) {
     loop {
         let leading = leadership.borrow_and_update().leading;
         applied.borrow_and_update();
-        if leading
-            && let Err(reason) = step(&router, &meta, cluster).await
-        {
+        if leading && let Err(reason) = step(&router, &meta, cluster).await {
             tracing::debug!(reason, "a step of the cluster's set-up is tried again");
             tokio::time::sleep(TRY_AGAIN).await;
             continue;

@@ -49,8 +49,7 @@ fn voters(state: &super::state::MetaState, shard: ShardId) -> Vec<RouterInfo> {
 /// Opens one replica. `false`: it can't be opened, the router ends.
 async fn open_shard(router: &Arc<Router>, host: &RaftHost, shard: ShardId, voters: Vec<RouterInfo>) -> bool {
     let id = GroupId(shard.0 + 1);
-    let opened =
-        host.open_group(id, router.node(), ShardMachine::default(), router.dialers.raft.clone()).await;
+    let opened = host.open_group(id, router.node(), ShardMachine::default(), router.dialers.raft.clone()).await;
     let group = match opened {
         Ok(group) => group,
         Err(error) => {
@@ -71,7 +70,11 @@ async fn open_shard(router: &Arc<Router>, host: &RaftHost, shard: ShardId, voter
             tracing::error!(%shard, %error, "a shard's group can't be founded");
         }
     };
-    if preferred { found.await } else { router.spawn(found) }
+    if preferred {
+        found.await
+    } else {
+        router.spawn(found)
+    }
     true
 }
 

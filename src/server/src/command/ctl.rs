@@ -197,8 +197,8 @@ async fn session(server: &AdministrationClient, action: &SessionAction) -> Resul
             }
         }
         SessionAction::Close { address } => {
-            let address = Jid::parse(address)
-                .map_err(|error| Failure::Usage(format!("{address:?} is no address: {error}")))?;
+            let address =
+                Jid::parse(address).map_err(|error| Failure::Usage(format!("{address:?} is no address: {error}")))?;
             let resource = address.resource().map(str::to_owned);
             carry_out(server, address.to_bare(), AccountAction::CloseSessions { resource }).await?;
             println!("{address} was closed.");

@@ -40,11 +40,8 @@ fn greet(settings: &Settings, arguments: &RunArguments, roles: Roles, node: &Nod
     }
     let data = &arguments.data;
     let domain = &settings.hosts[0].domain;
-    let option = if data == std::path::Path::new(DEFAULT_DATA) {
-        String::new()
-    } else {
-        format!(" --data {}", data.display())
-    };
+    let option =
+        if data == std::path::Path::new(DEFAULT_DATA) { String::new() } else { format!(" --data {}", data.display()) };
     println!("Made the data directory {} with a database and a self-signed certificate for {domain}.", data.display());
     println!("Add a user in a second shell:");
     println!("    vesta ctl{option} user add romeo@{domain}");

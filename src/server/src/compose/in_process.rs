@@ -7,9 +7,7 @@ use bytes::Bytes;
 use vesta_wire::administration::{AccountCommand, AdministrationError, Outcome, SessionRecord};
 use vesta_wire::attach::RouterInfo;
 use vesta_wire::cluster::{Admission, AdmitRequest, ClusterDialer, Identity, ProposeRefusal};
-use vesta_wire::link::{
-    self, AttachAcceptor, AttachDialer, ForwardDialer, ForwardLink, LinkError, ManagerLink,
-};
+use vesta_wire::link::{self, AttachAcceptor, AttachDialer, ForwardDialer, ForwardLink, LinkError, ManagerLink};
 use vesta_wire::raft::{
     AppendReply, AppendRequest, GroupId, RaftCallError, RaftDialer, SnapshotRequest, TransferRequest, Vote, VoteReply,
     VoteRequest,
@@ -65,12 +63,7 @@ impl ClusterDialer for Alone {
     async fn admit(&self, address: &str, _: AdmitRequest) -> Result<Admission, LinkError> {
         Err(nobody(address))
     }
-    async fn propose(
-        &self,
-        address: &str,
-        _: GroupId,
-        _: Bytes,
-    ) -> Result<Result<Bytes, ProposeRefusal>, LinkError> {
+    async fn propose(&self, address: &str, _: GroupId, _: Bytes) -> Result<Result<Bytes, ProposeRefusal>, LinkError> {
         Err(nobody(address))
     }
     async fn administer(

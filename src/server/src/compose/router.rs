@@ -93,10 +93,8 @@ pub async fn build(
     let router = Router::new(parts);
     let note = Arc::new(RwLock::new("not asked yet".to_owned()));
     router.spawn(watch_durability(store.clone(), note.clone()));
-    let administration = Arc::new(RouterAdministration {
-        router: router.clone(),
-        database_note: Arc::new(move || note.read().clone()),
-    });
+    let administration =
+        Arc::new(RouterAdministration { router: router.clone(), database_note: Arc::new(move || note.read().clone()) });
     Ok(RouterParts { router, raft, store, administration })
 }
 

@@ -49,7 +49,9 @@ impl<'a> Node<'a> {
         for key in ["anyOf", "allOf", "oneOf"] {
             let options = self.schema.get(key).and_then(Value::as_array);
             let present = options.and_then(|options| {
-                options.iter().find(|it| it.get("type").and_then(Value::as_str) != Some("null") && it.get("$ref").is_some())
+                options
+                    .iter()
+                    .find(|it| it.get("type").and_then(Value::as_str) != Some("null") && it.get("$ref").is_some())
             });
             if let Some(schema) = present {
                 return Node { root: self.root, schema }.resolve();

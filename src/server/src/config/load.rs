@@ -73,8 +73,8 @@ pub fn load(
     let root = Node { root: &schema, schema: &schema };
     let mut table = match file {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|reason| ConfigError::File { path: path.into(), reason })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|reason| ConfigError::File { path: path.into(), reason })?;
             text.parse::<toml::Table>()
                 .map_err(|reason| ConfigError::Syntax { path: path.into(), reason: Box::new(reason) })?
         }
@@ -148,12 +148,7 @@ fn variable(path: &[String]) -> String {
     format!("{PREFIX}{}", path.join("_").to_uppercase())
 }
 
-fn override_key(
-    table: &mut toml::Table,
-    keys: &[Vec<String>],
-    name: &str,
-    value: &str,
-) -> Result<(), ConfigError> {
+fn override_key(table: &mut toml::Table, keys: &[Vec<String>], name: &str, value: &str) -> Result<(), ConfigError> {
     let Some(path) = keys.iter().find(|path| variable(path) == name) else {
         let names: Vec<_> = keys.iter().map(|path| variable(path)).collect();
         let nearest = nearest(name, names.iter().map(String::as_str));

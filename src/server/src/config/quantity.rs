@@ -35,8 +35,10 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
 
 /// The greatest unit that divides the number.
 fn format(number: u64, units: &[(&str, u64)]) -> String {
-    let (name, factor) =
-        units.iter().find(|(_, factor)| number > 0 && number.is_multiple_of(*factor)).unwrap_or(&units[units.len() - 1]);
+    let (name, factor) = units
+        .iter()
+        .find(|(_, factor)| number > 0 && number.is_multiple_of(*factor))
+        .unwrap_or(&units[units.len() - 1]);
     format!("{} {name}", number / factor)
 }
 
