@@ -1,0 +1,136 @@
+//! Figures for people (lines with names and numbers) and for programs (one JSON object on one line).
+
+use std::fmt;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+use crate::process::{Processes, Usage, own_usage};
+
+/// What a run has shown: names that end in their unit, in the order in which they are told.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    figures: Map<String, Value>,
+}
+
+impl Report {
+    /// Of a run of `scenario`.
+    pub fn new(scenario: &str) -> Self {
+        Self::default().with("scenario", scenario)
+    }
+
+    /// Adds a figure.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.figures.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a number, rounded to what can mean anything.
+    #[must_use]
+    pub fn with_number(self, name: &str, value: f64) -> Self {
+        let digits = if value.abs() >= 100.0 { 1.0 } else { 1000.0 };
+        self.with(name, (value * digits).round() / digits)
+    }
+
+    /// Adds how many events there were, how fast, and what they cost the server and this process.
+    #[must_use]
+    pub fn with_cost(self, events: &'static str, count: u64, cost: &Cost) -> Self {
+        let per_100_000 = |amount: f64| amount * 100_000.0 / count.max(1) as f64;
+        let seconds = cost.elapsed.as_secs_f64();
+        self.with(events, count)
+            .with_number("seconds", seconds)
+            .with_number(&format!("{events}_per_second"), count as f64 / seconds)
+            .with_number("server_cpu_seconds_per_100_000", per_100_000(cost.server.cpu_s()))
+            .with_number("server_user_seconds_per_100_000", per_100_000(cost.server.user_s))
+            .with_number("server_system_seconds_per_100_000", per_100_000(cost.server.system_s))
+            .with_number("server_context_switches_per_event", cost.server.switches as f64 / count.max(1) as f64)
+            .with_number("own_cpu_seconds_per_100_000", per_100_000(cost.own.cpu_s()))
+    }
+
+    /// Adds percentiles of a histogram of microseconds.
+    #[must_use]
+    pub fn with_latencies(self, histogram: &Histogram<u64>) -> Self {
+        let percentiles = [("p50_ms", 50.0), ("p90_ms", 90.0), ("p99_ms", 99.0), ("p99_9_ms", 99.9), ("max_ms", 100.0)];
+        percentiles.into_iter().fold(self, |report, (name, percentile)| {
+            report.with_number(name, histogram.value_at_percentile(percentile) as f64 / 1000.0)
+        })
+    }
+
+    /// One line of JSON, without its end.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.figures.clone()).to_string()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.figures {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            writeln!(formatter, "{:<40} {text}", name.replace('_', " "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A histogram of microseconds, up to a minute and a half.
+pub fn latencies() -> Histogram<u64> {
+    let mut histogram = Histogram::new_with_bounds(1, 100_000_000, 3).expect("the bounds are valid");
+    histogram.auto(true);
+    histogram
+}
+
+/// What a stretch of a run has cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// How long it lasted.
+    pub elapsed: Duration,
+    /// What the server has used.
+    pub server: Usage,
+    /// What this process has used.
+    pub own: Usage,
+}
+
+/// The beginning of a stretch whose cost is taken.
+#[derive(Debug)]
+pub struct Meter<'a> {
+    processes: &'a Processes,
+    began: tokio::time::Instant,
+    server: Usage,
+    own: Usage,
+}
+
+impl<'a> Meter<'a> {
+    /// Begins.
+    ///
+    /// # Errors
+    /// A process is gone.
+    pub fn start(processes: &'a Processes) -> Result<Self, Error> {
+        let (server, own) = (processes.usage()?, own_usage()?);
+        Ok(Self { processes, began: tokio::time::Instant::now(), server, own })
+    }
+
+    /// The cost up to now.
+    ///
+    /// # Errors
+    /// A process is gone.
+    pub fn cost(&self) -> Result<Cost, Error> {
+        let elapsed = self.began.elapsed();
+        let server = self.processes.usage()?.since(&self.server);
+        Ok(Cost { elapsed, server, own: own_usage()?.since(&self.own) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_keep_their_order_and_make_one_line_of_json() {
+        let report = Report::new("idle").with("sessions", 3).with_number("bytes_per_session", 5_000.04);
+        assert_eq!(report.to_json(), r#"{"scenario":"idle","sessions":3,"bytes_per_session":5000.0}"#);
+        assert!(report.to_string().lines().nth(2).is_some_and(|line| line.starts_with("bytes per session ")));
+    }
+}
