@@ -45,6 +45,7 @@ impl Node {
         make_directory(data)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut registry = Registry::default();
+        crate::telemetry::register_process_metrics(&mut registry);
         let manager_metrics = Metrics::default();
         let router_metrics = Arc::new(RouterMetrics::default());
         if roles != Roles::SessionRouter {
@@ -63,12 +64,17 @@ impl Node {
             tasks,
             settings,
         };
+        // Nothing else is asked yet: without this, a node would call itself ready before it has begun.
+        let started = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = started.clone();
+        node.health.add("the node has started", move || seen.load(std::sync::atomic::Ordering::Relaxed));
         node.serve_http().await?;
         match roles {
             Roles::All => node.start_all(manager_metrics, router_metrics).await?,
             Roles::SessionRouter => node.start_router(router_metrics).await?,
             Roles::ConnectionManager => node.start_manager(manager_metrics)?,
         }
+        started.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(node)
     }
 
