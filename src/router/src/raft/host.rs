@@ -1,6 +1,7 @@
 //! The replicas of a node: where they keep their logs, and who gets which call.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ use vesta_wire::raft::{
 };
 
 use super::disk::Disk;
-use super::group::{AnyReplica, Group, Start};
+use super::group::{AnyReplica, Group, Start, StartError};
 use super::log::LogStore;
 use super::machine::{Machine, Replica, StateMachine};
 use super::settings::RaftSettings;
 
-/// What happens when the disk fails or a replica finds its own data unsound: called once, with the reason. It should end the
-/// process ([`abort`]); if it returns, the replica is dead, and proposals fail.
+/// What happens when the disk fails or a replica finds its own data unsound: called with the reason. It should end the process
+/// ([`abort`]); if it returns, the replica is dead, its proposals are undecided, and other replicas may call it too.
 pub type FailureHandler = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Ends the process after a log line. After a failed fsync the kernel may have dropped what it could not write, so nothing that
@@ -42,7 +43,8 @@ pub struct RaftHost {
 struct Inner {
     settings: RaftSettings,
     storage: Storage,
-    replicas: RwLock<HashMap<GroupId, Arc<dyn AnyReplica>>>,
+    /// None for a replica that is being opened or closed.
+    replicas: RwLock<HashMap<GroupId, Option<Arc<dyn AnyReplica>>>>,
     on_failure: FailureHandler,
 }
 
@@ -126,9 +128,35 @@ impl RaftHost {
         machine: M,
         dialer: Arc<dyn RaftDialer>,
     ) -> Result<Group<M>, OpenError> {
-        if self.inner.replicas.read().contains_key(&group) {
+        if !self.reserve(group) {
             return Err(OpenError::AlreadyOpen(group));
         }
+        let opened = self.start_replica(group, node, machine, dialer).await;
+        match &opened {
+            Ok(replica) => drop(self.inner.replicas.write().insert(group, Some(Arc::new(replica.clone())))),
+            Err(_) => drop(self.inner.replicas.write().remove(&group)),
+        }
+        opened
+    }
+
+    /// False if there is a replica of the group already.
+    fn reserve(&self, group: GroupId) -> bool {
+        match self.inner.replicas.write().entry(group) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(None);
+                true
+            }
+        }
+    }
+
+    async fn start_replica<M: Machine>(
+        &self,
+        group: GroupId,
+        node: NodeId,
+        machine: M,
+        dialer: Arc<dyn RaftDialer>,
+    ) -> Result<Group<M>, OpenError> {
         let replica = Arc::new(Replica::new(machine));
         let (log, state_machine) = self.stores(group, replica.clone())?;
         let start = Start {
@@ -141,10 +169,8 @@ impl RaftHost {
             dialer,
             on_failure: self.inner.on_failure.clone(),
         };
-        let refused = |error: super::group::StartError| OpenError::Start { group, reason: error.to_string() };
-        let opened = Group::start(start).await.map_err(refused)?;
-        self.inner.replicas.write().insert(group, Arc::new(opened.clone()));
-        Ok(opened)
+        let refused = |error: StartError| OpenError::Start { group, reason: error.to_string() };
+        Group::start(start).await.map_err(refused)
     }
 
     fn stores<M: Machine>(
@@ -163,12 +189,16 @@ impl RaftHost {
         }
     }
 
-    /// Stops one replica, if there is one. What it has stored stays.
+    /// Stops one replica, if there is one. What it has stored stays, and it may be opened again.
     pub async fn close_group(&self, group: GroupId) {
-        let closed = self.inner.replicas.write().remove(&group);
-        if let Some(replica) = closed {
-            replica.stop().await;
+        let Some(replica) = self.inner.replicas.write().get_mut(&group).and_then(Option::take) else { return };
+        replica.stop().await;
+        if let Storage::Disk(disk) = &self.inner.storage
+            && let Err(error) = disk.group(group).write_durably(Vec::new()).await
+        {
+            error!(group = group.0, %error, "the last writes of a closed group are lost");
         }
+        self.inner.replicas.write().remove(&group);
     }
 
     /// A value of the node's identity (its cluster, its Raft id, the number of its disk), as [`RaftHost::remember`] stored it.
@@ -192,7 +222,7 @@ impl RaftHost {
 
     /// Stops all replicas, makes durable what they wrote, and lets go of the directory.
     pub async fn stop(&self) {
-        let replicas: Vec<_> = self.inner.replicas.write().drain().map(|(_, replica)| replica).collect();
+        let replicas: Vec<_> = self.inner.replicas.write().drain().filter_map(|(_, replica)| replica).collect();
         for replica in replicas {
             replica.stop().await;
         }
@@ -202,7 +232,7 @@ impl RaftHost {
     }
 
     fn replica(&self, group: GroupId) -> Result<Arc<dyn AnyReplica>, RaftRefusal> {
-        self.inner.replicas.read().get(&group).cloned().ok_or(RaftRefusal::NoReplica(group))
+        self.inner.replicas.read().get(&group).cloned().flatten().ok_or(RaftRefusal::NoReplica(group))
     }
 }
 

@@ -10,8 +10,8 @@
 //! Group::leadership ◄─ leadership ◄─ openraft's metrics
 //! ```
 //!
-//! What openraft does not do by itself and is done here: putting proposals together ([`proposals`]); a `leading` that holds only
-//! while the lease does ([`leadership`]); a log that refuses to run on damaged data ([`marks`]); a leadership transfer
+//! What openraft does not do by itself and is done here: putting proposals together (`proposals`); a `leading` that holds only
+//! while the lease does (`leadership`); a log that refuses to run on damaged data (`marks`); a leadership transfer
 //! that ends in time ([`Group::transfer_leadership`]).
 //!
 //! | file | subject |

@@ -201,6 +201,22 @@ async fn everything_is_there_again_after_all_nodes_were_restarted() {
 }
 
 #[tokio::test]
+async fn a_closed_group_can_be_opened_again_with_all_it_had() {
+    let cluster = Cluster::on_disk(1, patient()).await;
+    for _ in 0..20 {
+        cluster.propose("before").await;
+    }
+    let host = &cluster.nodes[&1].host;
+    host.close_group(GROUP).await;
+    let undecided = cluster.group(1).propose(Bytes::from_static(b"too late")).await;
+    assert!(undecided.is_err());
+    let again = host.open_group(GROUP, NodeId(1), Ledger::default(), Arc::new(Nobody)).await.unwrap();
+    wait_for(&again, |leadership| leadership.leading).await;
+    assert_eq!(again.read(|ledger| ledger.commands.len()), 20);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_node_remembers_its_identity() {
     let directory = tempfile::tempdir().unwrap();
     let host = RaftHost::on_disk(directory.path(), settings(), no_failure()).unwrap();
