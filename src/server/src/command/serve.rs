@@ -12,21 +12,36 @@ pub fn run(arguments: &RunArguments, roles: Roles) -> Result<(), Failure> {
 }
 
 async fn serve(settings: Settings, arguments: &RunArguments, roles: Roles) -> Result<(), Failure> {
-    let telemetry = telemetry::start(&settings, roles)?;
+    let mut telemetry = telemetry::start(&settings, roles)?;
     let fresh = !arguments.data.exists();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?roles, data = %arguments.data.display(), "Vesta starts");
-    let node = Node::start(settings.clone(), &arguments.data, roles).await?;
-    let telemetry = telemetry.with_metrics(node.registry());
-    greet(&settings, arguments, roles, &node, fresh);
+    // Routers may have to wait for each other: whoever stops the process meanwhile is not kept waiting.
+    let started = tokio::select! {
+        started = Node::start(settings.clone(), &arguments.data, roles) => started.map(Some),
+        () = signals::stop() => Ok(None),
+    };
+    let outcome = match started {
+        Ok(Some(node)) => {
+            telemetry = telemetry.with_metrics(node.registry());
+            greet(&settings, arguments, roles, &node, fresh);
+            until_stopped(node).await
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    telemetry.end().await;
+    outcome
+}
+
+async fn until_stopped(node: Node) -> Result<(), Failure> {
     let failed = node.failed();
-    let ended = tokio::select! {
+    let outcome = tokio::select! {
         () = signals::stop() => Ok(()),
         () = failed.cancelled() => Err(Failure::Ended),
     };
     node.stop().await;
     tracing::info!("Vesta has ended");
-    telemetry.end().await;
-    ended
+    outcome
 }
 
 /// Tells a person where clients connect, and on the first start what was made and what to do next.

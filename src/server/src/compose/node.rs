@@ -68,14 +68,27 @@ impl Node {
         let started = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let seen = started.clone();
         node.health.add("the node has started", move || seen.load(std::sync::atomic::Ordering::Relaxed));
-        node.serve_http().await?;
-        match roles {
-            Roles::All => node.start_all(manager_metrics, router_metrics).await?,
-            Roles::SessionRouter => node.start_router(router_metrics).await?,
-            Roles::ConnectionManager => node.start_manager(manager_metrics)?,
+        if let Err(error) = node.start_roles(roles, manager_metrics, router_metrics).await {
+            // What has been started ends in order, so that the log's last words are the cause.
+            node.stop().await;
+            return Err(error);
         }
         started.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(node)
+    }
+
+    async fn start_roles(
+        &mut self,
+        roles: Roles,
+        manager_metrics: Metrics,
+        router_metrics: Arc<RouterMetrics>,
+    ) -> Result<(), ComposeError> {
+        self.serve_http().await?;
+        match roles {
+            Roles::All => self.start_all(manager_metrics, router_metrics).await,
+            Roles::SessionRouter => self.start_router(router_metrics).await,
+            Roles::ConnectionManager => self.start_manager(manager_metrics),
+        }
     }
 
     async fn start_all(&mut self, metrics: Metrics, router_metrics: Arc<RouterMetrics>) -> Result<(), ComposeError> {
@@ -84,11 +97,11 @@ impl Node {
         let dialers = Dialers { raft: Arc::new(Alone), forward: Arc::new(Alone), cluster: Arc::new(Alone) };
         let config = router::alone(&self.settings);
         let parts = router::build(&self.settings, config, dialers, store, engine.clone(), router_metrics).await?;
+        self.router = Some(parts.clone());
         vesta_router::meta::join::join(parts.router.clone(), parts.raft.clone()).await?;
         self.watch_router(&parts);
         self.serve_socket(&parts)?;
         let dialer = Arc::new(LocalDialer(Arc::new(Acceptor(parts.router.clone()))));
-        self.router = Some(parts);
         let config = manager::config(&self.settings, &self.data, &engine);
         let handle = ConnectionManager::start(config, dialer, metrics)?;
         handle.ready().await;
@@ -111,6 +124,7 @@ impl Node {
         let dialer = Arc::new(GrpcDialer::new(security.clone(), self.tasks.clone(), self.stop.clone()));
         let dialers = Dialers { raft: dialer.clone(), forward: dialer.clone(), cluster: dialer };
         let parts = router::build(&self.settings, config, dialers, store, engine, metrics).await?;
+        self.router = Some(parts.clone());
         self.watch_router(&parts);
         let acceptor = Arc::new(Acceptor(parts.router.clone()));
         let services = Services {
@@ -128,14 +142,8 @@ impl Node {
             }
         });
         self.serve_socket(&parts)?;
-        // The others may take their time to come up: whoever stops the process meanwhile is not kept waiting.
-        let joined = vesta_router::meta::join::join(parts.router.clone(), parts.raft.clone());
-        let joined = tokio::select! {
-            joined = joined => joined,
-            () = crate::signals::stop() => { self.stop.cancel(); Ok(()) }
-        };
-        self.router = Some(parts);
-        Ok(joined?)
+        vesta_router::meta::join::join(parts.router.clone(), parts.raft.clone()).await?;
+        Ok(())
     }
 
     fn start_manager(&mut self, metrics: Metrics) -> Result<(), ComposeError> {

@@ -18,7 +18,8 @@ use crate::config::{Settings, load};
 /// How often it is asked what the database promises.
 const DURABILITY_EVERY: Duration = Duration::from_secs(60);
 
-/// A router and what it stands on.
+/// A router and what it stands on. A clone is the same.
+#[derive(Clone)]
 pub struct RouterParts {
     /// The router.
     pub router: Arc<Router>,
