@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 use vesta_wire::attach::{EndReason, Inbound};
 use vesta_xmpp::scan::{Item, Rejected, Scanner};
 use vesta_xmpp::stream_error::StreamCondition;
-use vesta_xmpp::{Envelope, Jid, StreamError};
+use vesta_xmpp::{Envelope, Jid, StreamError, ns};
 
 use super::Shared;
 use super::limits::Bucket;
@@ -169,6 +169,8 @@ fn handle(item: Item, session: &Arc<Session>, shared: &Shared) -> Option<End> {
             None
         }
         Item::Close => Some(End::Closed),
+        // RFC 6120 §4.9.1.1: it is over on the client's side; an error is not answered with another one.
+        Item::Element(error) if error.is(ns::STREAM, "error") => Some(End::Closed),
         Item::Open(_) | Item::Element(_) => Some(End::failed(StreamCondition::UnsupportedStanzaType)),
     }
 }

@@ -330,6 +330,19 @@ fn rfc6120_4_9_3_24_a_first_level_element_that_is_no_stanza_ends_the_stream() {
     });
 }
 
+/// RFC 6120 §4.9.1.1, §4.4: whoever is told of an error closes the stream, and tells of none itself.
+#[test]
+fn a_stream_error_of_the_client_is_answered_by_closing() {
+    run(async {
+        let world = World::start();
+        let mut router = world.router().await;
+        let mut juliet = world.juliet(&mut router).await;
+        let error = "<not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>";
+        juliet.send(&format!("<stream:error>{error}</stream:error></stream:stream>")).await;
+        assert_eq!(juliet.rest().await, "</stream:stream>");
+    });
+}
+
 /// T61: who sends what must be answered at the edge, and doesn't read the answers, is read no further; none is lost.
 #[test]
 fn t61_answers_that_nobody_reads_stop_the_reading() {

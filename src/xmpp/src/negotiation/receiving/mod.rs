@@ -140,6 +140,8 @@ impl Receiving {
             (State::Header { .. }, Event::Failed(error)) => self.fail_before_header(error, random),
             (_, Event::Failed(error)) => vec![Action::Fail(error)],
             (_, Event::Item(Item::Close)) => vec![Action::Close],
+            // RFC 6120 §4.9.1.1: it is over on the client's side; an error is not answered with another one.
+            (_, Event::Item(Item::Element(error))) if error.is(ns::STREAM, "error") => vec![Action::Close],
             (State::Header { account }, Event::Item(Item::Open(header))) => self.open(&header, account, random),
             (State::Unauthenticated, Event::Item(item)) => self.negotiate(item, random),
             (State::Responding(exchange), Event::Item(item)) => self.respond(exchange, &item),

@@ -46,6 +46,17 @@ fn open_with(attributes: &str) -> String {
     format!("<stream:stream {attributes} xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
 }
 
+/// RFC 6120 §4.9.1.1, §4.4: whoever is told of an error closes the stream, and tells of none itself.
+#[test]
+fn a_stream_error_of_the_client_is_answered_by_closing() {
+    let error = format!("<stream:error><not-well-formed xmlns='{STREAMS}'/></stream:error>");
+    let mut fresh = Server::new(offer());
+    fresh.hear(OPEN);
+    for mut server in [fresh, authenticated(offer())] {
+        assert_eq!(server.hear(&error), "</stream:stream>[close]");
+    }
+}
+
 #[test]
 fn a_client_logs_in_as_in_section_9_1() {
     let mut server = Server::new(offer());
