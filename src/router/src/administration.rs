@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use vesta_engine::StoreError;
 use vesta_engine::engine::{AdminCommand, AdminError};
@@ -12,14 +11,13 @@ use vesta_wire::administration::{
     ManagerStatus, Outcome, RouterStatus, SessionRecord, UserRecord,
 };
 use vesta_wire::attach::RouterInfo;
-use vesta_wire::cluster::{Admission, AdmitRequest, ClusterAcceptor, Identity, ProposeRefusal};
+use vesta_wire::cluster::{Admission, AdmitRequest, ClusterAcceptor, Identity};
 use vesta_wire::ids::shard_of;
-use vesta_wire::raft::GroupId;
 use vesta_wire::{NodeId, ShardId};
 use vesta_xmpp::BareJid;
 
+use crate::meta;
 use crate::meta::state::{MetaCommand, MetaOutcome, RouterEntry};
-use crate::meta::{self};
 use crate::raft::{Group, Machine, ProposeError};
 use crate::router::{Acceptor, Router};
 use crate::shard::leading::Refused;
@@ -254,23 +252,6 @@ impl ClusterAcceptor for Acceptor {
             Err(ProposeError::NotLeader(leader)) => {
                 let leader = leader.and_then(|node| router.router(node));
                 Admission::Elsewhere(leader.map(|leader| leader.address.to_string()))
-            }
-        }
-    }
-
-    async fn propose(&self, group: GroupId, command: Bytes) -> Result<Bytes, ProposeRefusal> {
-        let refuse = |error| match error {
-            ProposeError::NotLeader(leader) => ProposeRefusal::NotLeader(leader),
-            ProposeError::Undecided => ProposeRefusal::Undecided,
-        };
-        match group {
-            GroupId::META => {
-                let meta = self.0.meta().ok_or(ProposeRefusal::NotLeader(None))?;
-                meta.propose(command).await.map_err(refuse)
-            }
-            GroupId(group) => {
-                let group = self.0.group(ShardId(group - 1)).ok_or(ProposeRefusal::NotLeader(None))?;
-                group.propose(command).await.map_err(refuse)
             }
         }
     }

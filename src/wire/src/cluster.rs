@@ -2,11 +2,10 @@
 //! node can carry out.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
+use crate::NodeId;
 use crate::administration::{AccountCommand, AdministrationError, Outcome};
 use crate::link::LinkError;
-use crate::{NodeId, raft::GroupId};
 
 /// A cluster, drawn at random when it was founded. Keeps nodes of different clusters apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,17 +47,6 @@ pub enum Admission {
     Refused(String),
 }
 
-/// Why a command was not proposed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeRefusal {
-    /// The receiver does not lead the group.
-    #[error("the node does not lead the group")]
-    NotLeader(Option<NodeId>),
-    /// The group can't agree just now; the command may still be applied.
-    #[error("the group can't agree just now")]
-    Undecided,
-}
-
 /// Calls another router.
 #[async_trait]
 pub trait ClusterDialer: Send + Sync + 'static {
@@ -66,13 +54,6 @@ pub trait ClusterDialer: Send + Sync + 'static {
     async fn identify(&self, address: &str) -> Result<Identity, LinkError>;
     /// Asks for admission.
     async fn admit(&self, address: &str, request: AdmitRequest) -> Result<Admission, LinkError>;
-    /// Has a command proposed to a group by its leader; the reply of the group's state.
-    async fn propose(
-        &self,
-        address: &str,
-        group: GroupId,
-        command: Bytes,
-    ) -> Result<Result<Bytes, ProposeRefusal>, LinkError>;
     /// Has an account's command carried out by the leader of its shard.
     async fn administer(
         &self,
@@ -95,8 +76,6 @@ pub trait ClusterAcceptor: Send + Sync + 'static {
     async fn identify(&self) -> Identity;
     /// Admits a router, if this node leads `meta`.
     async fn admit(&self, request: AdmitRequest) -> Admission;
-    /// Proposes a command, if this node leads the group.
-    async fn propose(&self, group: GroupId, command: Bytes) -> Result<Bytes, ProposeRefusal>;
     /// Carries an account's command out, if this node leads its shard.
     async fn administer(&self, command: AccountCommand) -> Result<Outcome, AdministrationError>;
     /// The sessions in the shards that this node leads.

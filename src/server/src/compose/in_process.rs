@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use vesta_wire::administration::{AccountCommand, AdministrationError, Outcome, SessionRecord};
 use vesta_wire::attach::RouterInfo;
-use vesta_wire::cluster::{Admission, AdmitRequest, ClusterDialer, Identity, ProposeRefusal};
+use vesta_wire::cluster::{Admission, AdmitRequest, ClusterDialer, Identity};
 use vesta_wire::link::{self, AttachAcceptor, AttachDialer, ForwardDialer, ForwardLink, LinkError, ManagerLink};
 use vesta_wire::raft::{
-    AppendReply, AppendRequest, GroupId, RaftCallError, RaftDialer, SnapshotRequest, TransferRequest, Vote, VoteReply,
+    AppendReply, AppendRequest, RaftCallError, RaftDialer, SnapshotRequest, TransferRequest, Vote, VoteReply,
     VoteRequest,
 };
 
@@ -61,9 +60,6 @@ impl ClusterDialer for Alone {
         Err(nobody(address))
     }
     async fn admit(&self, address: &str, _: AdmitRequest) -> Result<Admission, LinkError> {
-        Err(nobody(address))
-    }
-    async fn propose(&self, address: &str, _: GroupId, _: Bytes) -> Result<Result<Bytes, ProposeRefusal>, LinkError> {
         Err(nobody(address))
     }
     async fn administer(

@@ -1,10 +1,8 @@
 //! `cluster.proto`: what routers say to each other about the cluster.
 
-use bytes::Bytes;
-
 use super::Malformed;
-use crate::cluster::{Admission, AdmitRequest, ClusterId, Identity, ProposeRefusal};
-use crate::proto::{admission, identity, propose_reply};
+use crate::cluster::{Admission, AdmitRequest, ClusterId, Identity};
+use crate::proto::{admission, identity};
 use crate::{NodeId, proto};
 
 impl From<Identity> for proto::Identity {
@@ -60,25 +58,4 @@ impl TryFrom<proto::Admission> for Admission {
             Result::Refused(refused) => Admission::Refused(refused.reason),
         })
     }
-}
-
-/// The outcome of a proposal, as a message.
-pub(crate) fn propose_reply(result: Result<Bytes, ProposeRefusal>) -> proto::ProposeReply {
-    let result = match result {
-        Ok(reply) => propose_reply::Result::Applied(reply),
-        Err(ProposeRefusal::NotLeader(node)) => {
-            propose_reply::Result::NotLeader(propose_reply::NotLeader { node: node.map(|node| node.0) })
-        }
-        Err(ProposeRefusal::Undecided) => propose_reply::Result::Undecided(propose_reply::Undecided {}),
-    };
-    proto::ProposeReply { result: Some(result) }
-}
-
-/// The outcome of a proposal, from its message.
-pub(crate) fn propose_result(reply: proto::ProposeReply) -> Result<Result<Bytes, ProposeRefusal>, Malformed> {
-    Ok(match reply.result.ok_or(Malformed("propose_reply.result"))? {
-        propose_reply::Result::Applied(reply) => Ok(reply),
-        propose_reply::Result::NotLeader(refused) => Err(ProposeRefusal::NotLeader(refused.node.map(NodeId))),
-        propose_reply::Result::Undecided(_) => Err(ProposeRefusal::Undecided),
-    })
 }

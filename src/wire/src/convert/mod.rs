@@ -15,7 +15,6 @@ use tonic::Status;
 use vesta_xmpp::{BareJid, FullJid, Jid};
 
 pub(crate) use administration::{session_records, user_records};
-pub(crate) use cluster::{propose_reply, propose_result};
 pub(crate) use raft::{snapshot_from_parts, snapshot_header};
 
 use crate::link::LinkError;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -12,13 +11,12 @@ use super::administration::administration_error;
 use super::connect::call_error;
 use super::dialer::{GrpcDialer, within};
 use crate::administration::{AccountCommand, AdministrationError, Outcome, SessionRecord};
-use crate::cluster::{Admission, AdmitRequest, ClusterAcceptor, ClusterDialer, Identity, ProposeRefusal};
-use crate::convert::{propose_reply, propose_result, session_records};
+use crate::cluster::{Admission, AdmitRequest, ClusterAcceptor, ClusterDialer, Identity};
+use crate::convert::session_records;
 use crate::link::LinkError;
 use crate::proto;
 use crate::proto::cluster_client::ClusterClient;
 use crate::proto::cluster_server::Cluster;
-use crate::raft::GroupId;
 
 /// Hands the calls that come in to the router.
 pub(super) struct ClusterService {
@@ -33,12 +31,6 @@ impl Cluster for ClusterService {
 
     async fn admit(&self, request: Request<proto::AdmitRequest>) -> Result<Response<proto::Admission>, Status> {
         Ok(Response::new(self.acceptor.admit(request.into_inner().into()).await.into()))
-    }
-
-    async fn propose(&self, request: Request<proto::ProposeRequest>) -> Result<Response<proto::ProposeReply>, Status> {
-        let proto::ProposeRequest { group, command } = request.into_inner();
-        let result = self.acceptor.propose(GroupId(group), command).await;
-        Ok(Response::new(propose_reply(result)))
     }
 
     async fn administer(&self, request: Request<proto::AccountCommand>) -> Result<Response<proto::Outcome>, Status> {
@@ -67,17 +59,6 @@ impl ClusterDialer for GrpcDialer {
         let mut client = cluster_client(self, address)?;
         let reply = self.call(address, client.admit(proto::AdmitRequest::from(request))).await?;
         reply.try_into().map_err(|malformed: crate::convert::Malformed| malformed.into_refusal(address))
-    }
-
-    async fn propose(
-        &self,
-        address: &str,
-        group: GroupId,
-        command: Bytes,
-    ) -> Result<Result<Bytes, ProposeRefusal>, LinkError> {
-        let mut client = cluster_client(self, address)?;
-        let reply = self.call(address, client.propose(proto::ProposeRequest { group: group.0, command })).await?;
-        propose_result(reply).map_err(|malformed| malformed.into_refusal(address))
     }
 
     async fn administer(

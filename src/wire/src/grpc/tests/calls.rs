@@ -15,7 +15,7 @@ use crate::administration::{
     AccountAction, AccountCommand, Administration, AdministrationAddress, AdministrationClient, AdministrationError,
     ClusterStatus, DatabaseStatus, GroupStatus, ManagerStatus, Outcome, RouterStatus, SessionRecord, UserRecord,
 };
-use crate::cluster::{Admission, AdmitRequest, ClusterAcceptor, ClusterDialer, ClusterId, Identity, ProposeRefusal};
+use crate::cluster::{Admission, AdmitRequest, ClusterAcceptor, ClusterDialer, ClusterId, Identity};
 use crate::grpc::{Services, bind_socket, serve_socket};
 use crate::link::LinkError;
 use crate::raft::{
@@ -81,14 +81,6 @@ impl ClusterAcceptor for Answering {
             0 => Admission::Elsewhere(Some(request.address)),
             1 => Admission::Refused(request.name),
             disk => Admission::Admitted { cluster: ClusterId(disk), node: NodeId(9) },
-        }
-    }
-
-    async fn propose(&self, group: GroupId, command: Bytes) -> Result<Bytes, ProposeRefusal> {
-        match group.0 {
-            1 => Ok(command),
-            2 => Err(ProposeRefusal::Undecided),
-            _ => Err(ProposeRefusal::NotLeader(Some(NodeId(4)))),
         }
     }
 
@@ -237,11 +229,6 @@ async fn cluster_calls_arrive() {
         let request = AdmitRequest { name: "sr-9".to_owned(), address: "host:9".to_owned(), disk };
         let expected = Answering.admit(request.clone()).await;
         assert_eq!(dialer.admit(address, request).await.expect("a reply"), expected);
-    }
-    for group in (1..4).map(GroupId) {
-        let command = Bytes::from_static(b"command");
-        let expected = Answering.propose(group, command.clone()).await;
-        assert_eq!(dialer.propose(address, group, command).await.expect("a reply"), expected);
     }
     let command = AccountCommand { account: account(), action: AccountAction::Remove };
     let reply = ClusterDialer::administer(&dialer, address, command).await.expect("a reply");
