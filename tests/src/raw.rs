@@ -63,12 +63,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
     }
 }
 
-/// Versions of TLS and protocols to offer.
+/// What to offer in the handshake.
 pub struct Offer {
-    /// The versions.
-    pub versions: &'static [&'static rustls::SupportedProtocolVersion],
+    /// The version of TLS.
+    pub version: &'static rustls::SupportedProtocolVersion,
     /// ALPN: `xmpp-client`, say.
-    pub protocols: &'static [&'static [u8]],
+    pub protocol: &'static [u8],
 }
 
 /// Begins with TLS.
@@ -86,9 +86,9 @@ pub async fn direct_tls(
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der.clone()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(offer.versions);
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[offer.version]);
     let mut config = builder.expect("known versions").with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = offer.protocols.iter().map(|it| it.to_vec()).collect();
+    config.alpn_protocols = vec![offer.protocol.to_vec()];
     let name = ServerName::try_from(DOMAIN).expect("a name");
     let connection = Raw::connect(address).await.0;
     within("a TLS handshake", TlsConnector::from(Arc::new(config)).connect(name, connection)).await.map(Raw)

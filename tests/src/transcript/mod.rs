@@ -24,9 +24,11 @@
 //! | `Romeo and Juliet are contacts.` | each is subscribed to the other's presence; before anybody logs in |
 //! | `Romeo is subscribed to Juliet.` | Romeo sees Juliet's presence; before anybody logs in |
 //! | `Romeo logs in.` | connects, secures, authenticates and binds |
-//! | `Romeo comes online.` | logs in if he has not, sends initial presence, reads past everything to its echo |
+//! | `Romeo comes online.` | logs in if he has not, sends initial presence, and reads past everything that comes of it |
+//! | `Romeo asks for the roster.` | and receives it; from then on he is an interested resource |
 //! | `Romeo connects.` | makes a TCP connection |
 //! | `Romeo opens a stream.` | sends a header and receives one |
+//! | `Romeo restarts the stream.` | as a client does after authentication |
 //! | `Romeo secures the connection.` | opens a stream and starts TLS |
 //! | `Romeo sends:` | the indented lines go out as they are, without line ends and indentation |
 //! | `Romeo receives:` | these elements come next, in this order, and are equal |

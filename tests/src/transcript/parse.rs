@@ -40,9 +40,11 @@ pub(super) struct Step {
 pub(super) enum Action {
     Connect,
     Open,
+    Restart,
     Secure,
     LogIn,
     ComeOnline,
+    AskForRoster,
     Send(String),
     Receive(Vec<Element>, Manner),
     ReceiveNothing,
@@ -114,6 +116,8 @@ impl Transcript {
         match predicate {
             "connects." => Ok(Action::Connect),
             "opens a stream." => Ok(Action::Open),
+            "restarts the stream." => Ok(Action::Restart),
+            "asks for the roster." => Ok(Action::AskForRoster),
             "secures the connection." => Ok(Action::Secure),
             "logs in." => Ok(Action::LogIn),
             "comes online." => Ok(Action::ComeOnline),

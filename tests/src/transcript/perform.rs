@@ -58,9 +58,19 @@ impl Performance {
         match &step.action {
             Action::Connect => player.connect().await,
             Action::Open => player.open().await,
+            Action::Restart => {
+                player.stream().restart();
+                player.open().await;
+            }
             Action::Secure => player.secure().await,
             Action::LogIn => player.log_in().await,
-            Action::ComeOnline => player.come_online().await,
+            Action::ComeOnline => {
+                player.come_online().await;
+                self.settle(step.actor, |_, _| {}).await;
+            }
+            Action::AskForRoster => {
+                player.ask("type='get'", &format!("<query xmlns='{}'/>", ns::ROSTER)).await;
+            }
             Action::Send(xml) => player.send(&expand(&self.bindings.fill(xml))).await,
             Action::Receive(expected, manner) => self.receive(step.actor, expected, *manner).await,
             Action::ReceiveNothing => self.receive_nothing(step.actor).await,
@@ -103,19 +113,32 @@ impl Performance {
         }
     }
 
-    /// Whoever is online sends something now: what was sent before has come when that has. The order between two full JIDs
-    /// is promised (RFC 6120 §10.1).
     async fn receive_nothing(&mut self, actor: usize) {
+        let unwanted = |name: &str, incoming: &Incoming| panic!("{name} wanted nothing and got {}", shown(incoming));
+        self.settle(actor, unwanted).await;
+    }
+
+    /// Reads until all has come to an actor that anybody has sent by now; `unwanted` is told what that is.
+    ///
+    /// Whoever is online sends something, each account is asked something, and so is the actor's own: what was sent before has
+    /// come when that has. The order between two addresses is promised (RFC 6120 §10.1).
+    async fn settle(&mut self, actor: usize, unwanted: impl Fn(&str, &Incoming)) {
         self.markers += 1;
         let address = self.players[actor].address().to_owned();
         let mut wanted = Vec::new();
-        for (index, player) in self.players.iter_mut().enumerate().filter(|(_, player)| player.is_bound()) {
+        for index in 0..self.players.len() {
             let id = format!("marker-{}-{index}", self.markers);
-            let marker = match index == actor {
-                true => format!("<iq type='get' id='{id}'><ping xmlns='{}'/></iq>", ns::PING),
-                false => format!("<message type='headline' to='{address}' id='{id}'><body>marker</body></message>"),
-            };
-            player.send(&marker).await;
+            let player = &mut self.players[index];
+            if index != actor && player.is_bound() {
+                let marker =
+                    format!("<message type='headline' to='{address}' id='{id}'><body>marker</body></message>");
+                player.send(&marker).await;
+                wanted.push(id.clone());
+            }
+            let account = player.config.account.clone();
+            let id = format!("{id}-asked");
+            let question = format!("<iq type='get' to='{account}' id='{id}'><ping xmlns='{}'/></iq>", ns::PING);
+            self.players[actor].send(&question).await;
             wanted.push(id);
         }
         let player = &mut self.players[actor];
@@ -123,11 +146,12 @@ impl Performance {
             let incoming = player.receive().await;
             let found = match &incoming {
                 Incoming::Element(it) => wanted.iter().position(|id| it.attribute("id") == Some(id)),
-                _ => None,
+                Incoming::Header { .. } => None,
+                end => panic!("{} is gone: {end:?}", player.name),
             };
             match found {
                 Some(index) => drop(wanted.remove(index)),
-                None => panic!("{} wanted nothing and got {}", player.name, shown(&incoming)),
+                None => unwanted(&player.name, &incoming),
             }
         }
     }

@@ -1,3 +1,9 @@
-//! The end-to-end tests, one binary: `cargo test -p vesta-tests`. What needs a server finds `target/debug/vesta`.
+//! The end-to-end tests, one binary: `cargo test -p vesta-tests`. They need the binary `vesta` and PostgreSQL; `tests/run`
+//! sees to both.
 
+mod faults;
+mod operations;
+mod slixmpp;
+mod threats;
+mod tidy;
 mod transcripts;
