@@ -192,9 +192,7 @@ impl Player {
         let item = within(&format!("{name} to receive something"), self.stream().next()).await;
         match item {
             Ok(Item::Open(header)) => Incoming::Header { from: header.from, version: header.version },
-            Ok(Item::Stanza(stanza)) => {
-                Incoming::Element(stanza.to_element().expect("what was scanned can be parsed"))
-            }
+            Ok(Item::Stanza(stanza)) => Incoming::Element(stanza.to_element().expect("what was scanned can be parsed")),
             Ok(Item::Element(element)) => Incoming::Element(element),
             Ok(Item::Close) => Incoming::StreamEnd,
             Err(Error::Closed | Error::Io(_)) => Incoming::ConnectionEnd,

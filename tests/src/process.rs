@@ -30,7 +30,11 @@ pub fn binary() -> PathBuf {
     // target/PROFILE/deps/e2e-HASH → target/PROFILE/vesta
     let own = std::env::current_exe().expect("a test runs from a file");
     let path = own.ancestors().nth(2).expect("cargo keeps tests in target/PROFILE/deps").join("vesta");
-    assert!(path.exists(), "there is no {}: build it with `cargo build -p vesta-server`, or run tests/run", path.display());
+    assert!(
+        path.exists(),
+        "there is no {}: build it with `cargo build -p vesta-server`, or run tests/run",
+        path.display()
+    );
     path
 }
 

@@ -153,8 +153,7 @@ impl NodeCertificates {
     /// It can't be issued.
     pub async fn issue(&self, role: &str, name: &str) {
         let place = self.place();
-        let arguments =
-            ["certificates", "issue", "--role", role, "--name", name, "--authority", place, "--out", place];
+        let arguments = ["certificates", "issue", "--role", role, "--name", name, "--authority", place, "--out", place];
         vesta(&arguments, "").await.success();
     }
 

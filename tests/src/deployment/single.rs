@@ -40,8 +40,7 @@ impl Single {
         options.write(file, &config(directory.path()));
         let process = launch(directory.path());
         let administered = data(directory.path());
-        let access =
-            Access { starttls: vec![starttls], direct_tls: vec![direct_tls], certificate, administered };
+        let access = Access { starttls: vec![starttls], direct_tls: vec![direct_tls], certificate, administered };
         let mut single = Self { process, access, http, directory };
         single.ready().await;
         single
@@ -69,8 +68,7 @@ impl Single {
 
 fn launch(directory: &Path) -> Process {
     let (data, config) = (data(directory), config(directory));
-    let arguments =
-        ["serve", "--data", data.to_str().expect("plain"), "--config", config.to_str().expect("plain")];
+    let arguments = ["serve", "--data", data.to_str().expect("plain"), "--config", config.to_str().expect("plain")];
     Process::start("vesta serve", &arguments, &directory.join("log"))
 }
 

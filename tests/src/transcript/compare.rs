@@ -97,7 +97,10 @@ impl Comparison<'_> {
             });
         }
         expected.children().count() == actual.children().count()
-            && expected.children().zip(actual.children()).all(|(wanted, child)| self.element(wanted, child, bindings, false))
+            && expected
+                .children()
+                .zip(actual.children())
+                .all(|(wanted, child)| self.element(wanted, child, bindings, false))
     }
 }
 

@@ -169,7 +169,8 @@ fn elements(block: &[&str]) -> Result<Vec<Element>, String> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "# RFC 0 §1: something\nRomeo: romeo@vesta.example/a\n\nRomeo logs in.\nRomeo sends:\n  <a/>\n  <b/>\n";
+    const GOOD: &str =
+        "# RFC 0 §1: something\nRomeo: romeo@vesta.example/a\n\nRomeo logs in.\nRomeo sends:\n  <a/>\n  <b/>\n";
 
     #[test]
     fn a_transcript_has_a_title_actors_and_steps() {

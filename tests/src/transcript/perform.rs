@@ -130,8 +130,7 @@ impl Performance {
             let id = format!("marker-{}-{index}", self.markers);
             let player = &mut self.players[index];
             if index != actor && player.is_bound() {
-                let marker =
-                    format!("<message type='headline' to='{address}' id='{id}'><body>marker</body></message>");
+                let marker = format!("<message type='headline' to='{address}' id='{id}'><body>marker</body></message>");
                 player.send(&marker).await;
                 wanted.push(id.clone());
             }

@@ -1,4 +1,4 @@
-//! What operators use: health, metrics, `vesta ctl`, the configuration.
+//! What operators use of running servers: health, metrics, `vesta ctl`.
 
 use std::path::Path;
 
@@ -69,11 +69,11 @@ fn accounts_and_sessions_are_administered_by_ctl() {
 /// `vesta ctl` from another machine, with a certificate.
 async fn remote(cluster: &Cluster, name: &str, router: usize, arguments: &[&str]) -> Output {
     let text = |path: &Path| path.to_str().expect("a plain path").to_owned();
-    let (authority, certificate) = (text(&cluster.certificates.authority()), text(&cluster.certificates.certificate(name)));
+    let (authority, certificate) =
+        (text(&cluster.certificates.authority()), text(&cluster.certificates.certificate(name)));
     let key = text(&cluster.certificates.key(name));
     let at = cluster.routers[router].internal.expect("routers listen").to_string();
-    let options =
-        ["ctl", "--address", &at, "--authority", &authority, "--certificate", &certificate, "--key", &key];
+    let options = ["ctl", "--address", &at, "--authority", &authority, "--certificate", &certificate, "--key", &key];
     vesta(&[&options, arguments].concat(), "secret\n").await
 }
 
@@ -87,45 +87,19 @@ fn t58_a_cluster_is_administered_over_mutual_tls_by_administrators_alone() {
         let list = remote(&cluster, "operator", 2, &["user", "list", DOMAIN]).await.success();
         assert_eq!(list, format!("{}\n", address("romeo")));
         let status = remote(&cluster, "operator", 0, &["cluster", "status"]).await.success();
-        for name in ["router-0", "router-1", "router-2", "manager-0", "manager-1", "meta", "shard 0", "database answers"] {
+        for name in
+            ["router-0", "router-1", "router-2", "manager-0", "manager-1", "meta", "shard 0", "database answers"]
+        {
             assert!(status.contains(name), "no {name} in {status}");
         }
         // A connection manager faces the Internet: its certificate does not open this door.
-        for arguments in [&["user", "list", DOMAIN][..], &["user", "add", "tybalt@vesta.example"], &["cluster", "status"]] {
+        for arguments in
+            [&["user", "list", DOMAIN][..], &["user", "add", "tybalt@vesta.example"], &["cluster", "status"]]
+        {
             let refused = remote(&cluster, "manager-0", 1, arguments).await;
             assert_ne!(refused.code, Some(0), "{refused:?}");
         }
         let list = remote(&cluster, "operator", 0, &["user", "list", DOMAIN]).await.success();
         assert_eq!(list, format!("{}\n", address("romeo")));
-    });
-}
-
-#[test]
-fn what_is_wrong_with_a_configuration_is_said_with_the_remedy() {
-    run(async {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("vesta.toml");
-        let path = file.to_str().expect("a plain path");
-        for (content, told) in [
-            ("limits.stanzas = \"1 MiB\"", "limits.stanza"),
-            ("limits.stanza = \"lots\"", "with a unit"),
-            ("[[hosts]]\ndomian = \"a.example\"", "domain"),
-            ("this is not TOML", "not valid TOML"),
-        ] {
-            std::fs::write(&file, content).expect("a writable directory");
-            let refused = vesta(&["config", "check", path], "").await;
-            assert_eq!(refused.code, Some(78), "{content}: {refused:?}");
-            assert!(refused.errors.contains(told), "{content}: {refused:?}");
-        }
-        let default = vesta(&["config", "print-default"], "").await.success();
-        std::fs::write(&file, default).expect("a writable directory");
-        vesta(&["config", "check", path], "").await.success();
-        // A cluster's roles say what they need.
-        let data = directory.path().join("data");
-        for role in ["session-router", "connection-manager"] {
-            let data = data.to_str().expect("a plain path");
-            let refused = vesta(&[role, "--data", data, "--config", path], "").await;
-            assert!(refused.code != Some(0) && refused.errors.contains("cluster."), "{refused:?}");
-        }
     });
 }
