@@ -108,7 +108,8 @@ impl IqHandler for LastActivity {
 #[async_trait]
 impl Hook<SessionUnavailable> for LastActivity {
     async fn on(&self, context: &mut Context<'_>, event: &mut SessionUnavailable) -> Flow {
-        if is_available(context) {
+        // The last resource goes with its account, too.
+        if is_available(context) || context.account.exists(context.ports).await == Ok(false) {
             return Flow::Continue;
         }
         let status = status_of(&event.stanza).map(|status| cut(status, self.status_bytes_max));
@@ -175,6 +176,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use vesta_engine::engine::AdminCommand;
     use vesta_engine::testing::World;
 
     use super::*;
@@ -235,6 +237,16 @@ mod tests {
         let juliet = world.connect("juliet@example.com/balcony");
         juliet.sends(&get("juliet@example.com"));
         juliet.receives(&result("juliet@example.com", "<query xmlns='jabber:iq:last' seconds='60'/>"));
+    }
+
+    /// The sessions of a removed account end after it: nothing is left to be recorded for.
+    #[test]
+    fn nothing_is_recorded_for_a_removed_account() {
+        let world = world();
+        let _juliet = world.online("juliet@example.com/balcony");
+        world.store().take_asked();
+        assert_eq!(world.administer("juliet@example.com", AdminCommand::Remove), Ok(()));
+        assert!(!world.store().take_asked().contains(&"write"));
     }
 
     /// T31: who may not see the presence can't tell a hidden account from none.
