@@ -1,7 +1,7 @@
 //! The configuration: one TOML file, every key with a default and a documentation, every key overridable by the environment.
 //!
-//! The types are the only source: their doc comments become the generated default ([`document`]), their fields the list that an
-//! unknown key is compared with ([`load`]).
+//! The types are the only source: their doc comments become the generated default ([`mod@document`]), their fields the list that an
+//! unknown key is compared with ([`mod@load`]).
 
 pub mod document;
 pub mod load;
