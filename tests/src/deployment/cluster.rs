@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use toml::{Table, Value};
 
 use super::ports::free_address;
@@ -29,7 +31,15 @@ pub struct Cluster {
     /// The nodes' certificates.
     pub certificates: NodeCertificates,
     directory: TempDir,
+    /// Held as long as it runs.
+    _turn: SemaphorePermit<'static>,
 }
+
+/// How many clusters run at the same time: five processes each, for which heartbeats must not come late.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new((cores / 3).max(1))
+});
 
 /// A node of a cluster.
 pub struct Node {
@@ -64,6 +74,7 @@ impl Cluster {
     /// # Panics
     /// It does not become ready.
     pub async fn start_on(options: &Options, database: &str) -> Self {
+        let turn = TURNS.acquire().await.expect("it is never closed");
         let directory = tempfile::Builder::new().prefix("vesta-e2e").tempdir().expect("a directory");
         let certificate = Certificate::make(directory.path());
         let certificates = NodeCertificates::make(directory.path()).await;
@@ -82,7 +93,7 @@ impl Cluster {
         }
         let administered = routers[0].data();
         let access = Access { starttls, direct_tls, certificate, administered };
-        let mut cluster = Self { managers, routers, access, certificates, directory };
+        let mut cluster = Self { managers, routers, access, certificates, directory, _turn: turn };
         cluster.ready().await;
         cluster
     }

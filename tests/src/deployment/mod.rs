@@ -77,11 +77,25 @@ impl Access {
         vesta(&[&["ctl", "--data", data], arguments].concat(), input).await
     }
 
+    /// As [`Access::ctl`], and again while the server says that it can't just now: on a machine with too much to do, a shard
+    /// may be without leader for a moment. Gives what the command has printed.
+    ///
+    /// # Panics
+    /// The server refuses for good.
+    pub async fn administer(&self, arguments: &[&str], input: &str) -> String {
+        crate::until("the server to obey", async || {
+            let output = self.ctl(arguments, input).await;
+            let later = output.errors.contains("just now");
+            (!later).then(|| output.success())
+        })
+        .await
+    }
+
     /// Makes an account with [`PASSWORD`].
     ///
     /// # Panics
     /// The server refuses.
     pub async fn add_user(&self, account: &str) {
-        self.ctl(&["user", "add", account], &format!("{PASSWORD}\n")).await.success();
+        self.administer(&["user", "add", account], &format!("{PASSWORD}\n")).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Faults on a cluster of real processes: what the others notice, and that it goes on. A fault is judged by events, not by
 //! times; how long it took is printed for the record.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vesta_tests::deployment::{Cluster, DOMAIN, Options, Single};
 use vesta_tests::player::{Player, subscribe};
@@ -29,23 +29,32 @@ async fn online(cluster: &Cluster, name: &str, resource: &str, manager: usize) -
     Player::online(name, config).await
 }
 
-/// Sends messages from one to the other until one has arrived: while leaders change, one may be answered with an error.
+/// Sends messages from one to the other until one has arrived: while leaders change, one may be answered with an error. One
+/// that is neither delivered nor answered is sent again after a while, as a person would, and counted in the record.
 async fn message_arrives(from: &mut Player, to: &mut Player) {
     let recipient = to.address().to_owned();
     let asking = within("a message to arrive", async {
+        let mut unanswered = 0;
         loop {
             let id = from.fresh_id();
             from.send(&format!("<message to='{recipient}' type='chat' id='{id}'><body>Hark</body></message>")).await;
             let arrived = to.wait_for("a message or its error", |it| it.attribute("id") == Some(&id));
             let refused = from.wait_for("an error", |it| it.attribute("id") == Some(&id));
             tokio::select! {
-                _ = arrived => return,
+                _ = arrived => break,
                 _ = refused => {}
+                () = tokio::time::sleep(ASK_AGAIN) => unanswered += 1,
             }
+        }
+        if unanswered > 0 {
+            println!("{unanswered} messages to {recipient} were neither delivered nor answered in {ASK_AGAIN:?}");
         }
     });
     asking.await;
 }
+
+/// How long a person waits before saying it again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Tries until a login works.
 async fn login_works(cluster: &Cluster, name: &str, resource: &str, manager: usize) -> Player {
