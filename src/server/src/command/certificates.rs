@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use vesta_wire::tls::{NodeIdentity, Pem, Role, authority, issue};
 
-use super::Failure;
+use super::{Failure, output};
 
 /// What can be made.
 #[derive(Debug, Subcommand)]
@@ -94,7 +94,7 @@ fn write(directory: &Path, name: &str, pem: &Pem) -> Result<(), Failure> {
             .open(&path)
             .and_then(|mut file| file.write_all(content.as_bytes()));
         written.map_err(|reason| Failure::Io { what: format!("{} can't be written", path.display()), reason })?;
-        println!("{}", path.display());
+        output::line(format_args!("{}", path.display()));
     }
     Ok(())
 }

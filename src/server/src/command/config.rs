@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::Failure;
+use super::{Failure, output};
 use crate::config::{document, load};
 
 /// What may be asked of the configuration.
@@ -23,10 +23,10 @@ impl ConfigAction {
     /// Does it.
     pub fn run(self) -> Result<(), Failure> {
         match self {
-            ConfigAction::PrintDefault => print!("{}", document::default_file()),
+            ConfigAction::PrintDefault => output::text(document::default_file()),
             ConfigAction::Check { file } => {
                 load(Some(&file), std::env::vars())?;
-                println!("{} is good.", file.display());
+                output::line(format_args!("{} is good.", file.display()));
             }
         }
         Ok(())

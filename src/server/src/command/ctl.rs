@@ -11,7 +11,7 @@ use vesta_wire::grpc::AdministrationClient;
 use vesta_wire::tls::{NodeTls, NodeTlsFiles, Security};
 use vesta_xmpp::{BareJid, Jid, Secret};
 
-use super::{DEFAULT_DATA, Failure, runtime};
+use super::{DEFAULT_DATA, Failure, output, runtime};
 
 /// `vesta ctl`.
 #[derive(Debug, Args)]
@@ -148,18 +148,18 @@ async fn user(server: &AdministrationClient, action: &UserAction) -> Result<(), 
             let account = account_of(account)?;
             let password = ask_password()?;
             carry_out(server, account.clone(), AccountAction::Create { password }).await?;
-            println!("{account} was added.");
+            output::line(format_args!("{account} was added."));
         }
         UserAction::Passwd { account } => {
             let account = account_of(account)?;
             let password = ask_password()?;
             carry_out(server, account.clone(), AccountAction::SetPassword { password }).await?;
-            println!("{account} has a new password; its sessions were ended.");
+            output::line(format_args!("{account} has a new password; its sessions were ended."));
         }
         UserAction::Remove { account } => {
             let account = account_of(account)?;
             carry_out(server, account.clone(), AccountAction::Remove).await?;
-            println!("{account} was removed.");
+            output::line(format_args!("{account} was removed."));
         }
         UserAction::List { domain } => list_users(server, domain).await?,
     }
@@ -173,7 +173,7 @@ async fn list_users(server: &AdministrationClient, domain: &str) -> Result<(), F
     loop {
         let rows = server.users(domain, after.as_ref(), PAGE).await?;
         for row in &rows {
-            println!("{}", row.account);
+            output::line(&row.account);
         }
         match rows.last() {
             Some(last) if rows.len() == PAGE as usize => after = Some(last.account.clone()),
@@ -190,7 +190,10 @@ async fn session(server: &AdministrationClient, action: &SessionAction) -> Resul
             let rows = server.sessions(domain.as_deref(), ROWS).await?;
             for row in &rows {
                 let priority = row.priority.map_or_else(|| "-".to_owned(), |priority| priority.to_string());
-                println!("{}\tmanager {}\tshard {}\tpriority {priority}", row.jid, row.manager, row.shard);
+                output::line(format_args!(
+                    "{}\tmanager {}\tshard {}\tpriority {priority}",
+                    row.jid, row.manager, row.shard
+                ));
             }
             if rows.len() == ROWS as usize {
                 eprintln!("(only the first {ROWS} are shown)");
@@ -201,7 +204,7 @@ async fn session(server: &AdministrationClient, action: &SessionAction) -> Resul
                 Jid::parse(address).map_err(|error| Failure::Usage(format!("{address:?} is no address: {error}")))?;
             let resource = address.resource().map(str::to_owned);
             carry_out(server, address.to_bare(), AccountAction::CloseSessions { resource }).await?;
-            println!("{address} was closed.");
+            output::line(format_args!("{address} was closed."));
         }
     }
     Ok(())
@@ -228,23 +231,26 @@ fn ask_password() -> Result<Secret, Failure> {
 }
 
 fn print_status(status: &ClusterStatus) {
-    println!("cluster {} (Vesta {})", status.cluster, status.version);
-    println!("\nrouters");
+    output::line(format_args!("cluster {} (Vesta {})", status.cluster, status.version));
+    output::line(format_args!("\nrouters"));
     for router in &status.routers {
         let leads = status.groups.iter().filter(|group| group.leader == Some(router.node)).count();
         let state = if router.reachable { "up" } else { "unreachable" };
-        println!("  {:<20} id {:<4} {:<24} {state}, leads {leads}", router.name, router.node, router.address);
+        output::line(format_args!(
+            "  {:<20} id {:<4} {:<24} {state}, leads {leads}",
+            router.name, router.node, router.address
+        ));
     }
-    println!("\nconnection managers");
+    output::line(format_args!("\nconnection managers"));
     for manager in &status.managers {
-        println!("  {:<20} {} sessions", manager.name, manager.sessions);
+        output::line(format_args!("  {:<20} {} sessions", manager.name, manager.sessions));
     }
-    println!("\ngroups");
+    output::line(format_args!("\ngroups"));
     for group in &status.groups {
-        println!("  {}", group_line(group));
+        output::line(format_args!("  {}", group_line(group)));
     }
     let state = if status.database.reachable { "answers" } else { "DOES NOT ANSWER" };
-    println!("\ndatabase {state}: {}", status.database.note);
+    output::line(format_args!("\ndatabase {state}: {}", status.database.note));
 }
 
 fn group_line(group: &GroupStatus) -> String {

@@ -3,6 +3,7 @@
 mod certificates;
 mod config;
 mod ctl;
+mod output;
 mod serve;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! `vesta serve`, `vesta connection-manager`, `vesta session-router`: from the configuration to the end of the process.
 
+use std::io::Write;
+
 use super::{DEFAULT_DATA, Failure, RunArguments, runtime};
 use crate::compose::{Node, Roles};
 use crate::config::{Settings, load};
@@ -57,8 +59,12 @@ fn greet(settings: &Settings, arguments: &RunArguments, roles: Roles, node: &Nod
     let domain = &settings.hosts[0].domain;
     let option =
         if data == std::path::Path::new(DEFAULT_DATA) { String::new() } else { format!(" --data {}", data.display()) };
-    println!("Made the data directory {} with a database and a self-signed certificate for {domain}.", data.display());
-    println!("Add a user in a second shell:");
-    println!("    vesta ctl{option} user add romeo@{domain}");
-    println!("(from a checkout: cargo run --release -- ctl{option} user add romeo@{domain})");
+    let text = format!(
+        "Made the data directory {} with a database and a self-signed certificate for {domain}.\n\
+         Add a user in a second shell:\n    vesta ctl{option} user add romeo@{domain}\n\
+         (from a checkout: cargo run --release -- ctl{option} user add romeo@{domain})\n",
+        data.display()
+    );
+    // A server goes on when nobody reads its greeting.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

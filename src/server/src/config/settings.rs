@@ -290,7 +290,7 @@ pub enum LogFormat {
 impl Default for Telemetry {
     fn default() -> Self {
         Self {
-            log: "info,openraft=error".into(),
+            log: "info,openraft=error,rustls=error".into(),
             format: LogFormat::Human,
             otlp: None,
             metrics_every: Period::seconds(15),
