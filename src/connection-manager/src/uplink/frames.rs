@@ -80,7 +80,7 @@ impl Uplink {
         if term > known {
             self.observe([Leader { shard, term, node: Some(link.node) }]);
         }
-        let mut xml = Shared::new(stanza);
+        let mut xml = Shared::new(stanza, targets.len());
         for target in targets {
             let id = SessionId { shard, number: target.session };
             match self.sessions.find(id) {
@@ -116,20 +116,24 @@ fn disown(link: &RouterLink, session: SessionId, epoch: Epoch) {
     }
 }
 
-/// A stanza for several sessions: written once, where it has a `to` of its own.
+/// A stanza for one session or several: written once, where there are several and it has a `to` of its own.
 struct Shared<'a> {
     stanza: &'a Envelope,
+    sessions: usize,
     xml: Vec<u8>,
 }
 
 impl<'a> Shared<'a> {
-    fn new(stanza: &'a Envelope) -> Self {
-        Self { stanza, xml: Vec::new() }
+    fn new(stanza: &'a Envelope, sessions: usize) -> Self {
+        Self { stanza, sessions, xml: Vec::new() }
     }
 
     fn write(&mut self, out: &mut Vec<u8>, session: &Session) {
         if self.stanza.to.is_none() {
             return self.stanza.write(out, Some(session.jid.as_str()));
+        }
+        if self.sessions == 1 {
+            return self.stanza.write(out, None);
         }
         if self.xml.is_empty() {
             self.stanza.write(&mut self.xml, None);
