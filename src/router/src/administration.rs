@@ -55,7 +55,7 @@ impl Router {
         let work = Work::Administer { command: command_of(action), reply };
         match leading.submit(&account, work) {
             Ok(()) => {}
-            Err(Refused::Ended(_)) => return Err(unavailable("the account's shard has just lost its leader")),
+            Err(Refused::Over(_)) => return Err(unavailable("the account's shard has just lost its leader")),
             Err(Refused::Full(_)) => return Err(unavailable("the account has too much to do just now")),
         }
         match outcome.await {
@@ -225,7 +225,7 @@ impl Administration for RouterAdministration {
 #[async_trait]
 impl ClusterAcceptor for Acceptor {
     async fn identify(&self) -> Identity {
-        Identity { name: self.0.config.name.clone(), member: self.0.member() }
+        self.0.identity().await
     }
 
     async fn admit(&self, request: AdmitRequest) -> Admission {

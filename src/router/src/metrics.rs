@@ -22,6 +22,7 @@ pub struct RouterMetrics {
     forwarded: Counter,
     bounced: Counter,
     overflowed: Counter,
+    recognised: Counter,
     refused: Family<Reason, Counter>,
     authentications: Family<Reason, Counter>,
     /// Shards that this node leads.
@@ -47,6 +48,7 @@ impl RouterMetrics {
             "Sessions ended because their client was too slow",
             self.overflowed.clone(),
         );
+        registry.register("stanzas_recognised", "Stanzas that came twice and were taken once", self.recognised.clone());
         registry.register("events_refused", "Events refused by a full queue, by kind", self.refused.clone());
         registry.register("authentications", "SASL questions answered, by outcome", self.authentications.clone());
         registry.register("led_shards", "Shards that this node leads", self.led_shards.clone());
@@ -84,7 +86,12 @@ impl RouterMetrics {
         self.overflowed.inc();
     }
 
-    /// An event was refused.
+    /// A stanza came for the second time.
+    pub fn recognised(&self) {
+        self.recognised.inc();
+    }
+
+    /// An event found its account's queue full.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
     }

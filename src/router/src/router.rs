@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vesta_engine::{Engine, Hosts, Store};
 use vesta_wire::attach::{Leader, RequestId, RouterInfo, ToManager};
-use vesta_wire::cluster::{ClusterDialer, ClusterId};
+use vesta_wire::cluster::{ClusterDialer, ClusterId, Identity};
 use vesta_wire::ids::shard_of;
 use vesta_wire::link::{AttachAcceptor, ForwardAcceptor, ForwardDialer, OwnerLink, RouterLink};
 use vesta_wire::raft::RaftDialer;
@@ -19,15 +19,16 @@ use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{Envelope, StanzaError};
 
 use crate::config::RouterConfig;
-use crate::links::forward::{Forwarder, Pending};
+use crate::links::forward::Forwarder;
 use crate::links::managers::{ManagerHandle, Managers};
-use crate::links::{attach, forward};
+use crate::links::{attach, forward, owner};
 use crate::meta::MetaMachine;
 use crate::metrics::RouterMetrics;
 use crate::raft::Group;
 use crate::shard::leading::{Leading, Refused, ShardMachine};
 use crate::shard::ports::ShardPorts;
-use crate::shard::work::{Token, Work};
+use crate::shard::queue::{contain, run_inline};
+use crate::shard::work::{Arrived, Token, Work, overloaded};
 
 /// How many SASL questions are worked at. More wait; [`ASKED_MAX`] bounds them.
 const ASKED_AT_ONCE: usize = 256;
@@ -65,23 +66,27 @@ pub struct Router {
     pub cancel: CancellationToken,
     /// Every task of this router that is not a leadership's.
     pub tasks: TaskTracker,
-    /// Counts the lives of groups whose log is in memory; 0 where it is on disk.
-    pub generation: u64,
-    member: OnceLock<(ClusterId, NodeId)>,
+    /// What the disk says of this node's place in a cluster; `None` until it has been read.
+    membership: watch::Sender<Option<Membership>>,
     meta: OnceLock<Group<MetaMachine>>,
     shards: RwLock<Vec<Slot>>,
     /// Whether the cluster is founded, as far as this node knows.
     founded: watch::Sender<bool>,
     forwarder: Forwarder,
-    asked: Semaphore,
-    asking: Semaphore,
+    asked: Arc<Semaphore>,
+    asking: Arc<Semaphore>,
 }
+
+/// Where a node belongs: the cluster and its Raft id there; `None` while its disk is empty.
+type Membership = Option<(ClusterId, NodeId)>;
 
 /// What this node knows of and has of one shard.
 #[derive(Default)]
 struct Slot {
     group: Option<Group<ShardMachine>>,
     leading: Option<Arc<Leading>>,
+    /// Whether `leading` may act just now.
+    acts: bool,
     leader: Option<NodeId>,
     term: Term,
 }
@@ -98,8 +103,6 @@ pub struct Parts {
     pub hosts: Arc<Hosts>,
     /// See [`Router::dialers`].
     pub dialers: Dialers,
-    /// See [`Router::generation`].
-    pub generation: u64,
     /// See [`Router::metrics`].
     pub metrics: Arc<RouterMetrics>,
 }
@@ -118,14 +121,13 @@ impl Router {
             dialers: parts.dialers,
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            generation: parts.generation,
-            member: OnceLock::new(),
+            membership: watch::Sender::new(None),
             meta: OnceLock::new(),
             shards: RwLock::default(),
             founded: watch::Sender::new(false),
             forwarder,
-            asked: Semaphore::new(ASKED_MAX),
-            asking: Semaphore::new(ASKED_AT_ONCE),
+            asked: Arc::new(Semaphore::new(ASKED_MAX)),
+            asking: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
         });
         router.spawn(forward::run(router.clone(), forwarding));
         router.spawn(crate::sweep::run(router.clone()));
@@ -140,15 +142,32 @@ impl Router {
         });
     }
 
+    /// What the disk says of this node's place in a cluster.
+    pub fn set_membership(&self, membership: Option<(ClusterId, NodeId)>) {
+        self.membership.send_replace(Some(membership));
+    }
+
     /// Takes the router's place in the cluster. Called once.
-    pub fn enter(&self, cluster: ClusterId, node: NodeId, meta: Group<MetaMachine>) {
-        let first = self.member.set((cluster, node)).is_ok() & self.meta.set(meta).is_ok();
+    pub fn enter(&self, meta: Group<MetaMachine>) {
+        let first = self.meta.set(meta).is_ok();
         debug_assert!(first, "a router enters one cluster, once");
     }
 
     /// The cluster and this node's Raft id there, once it is in one.
     pub fn member(&self) -> Option<(ClusterId, NodeId)> {
-        self.member.get().copied()
+        self.membership.borrow().flatten()
+    }
+
+    /// Who this is. Waits until the disk has been read: a router that is only starting must not be taken for a new one, or a
+    /// founder that has lost its own disk would found a second cluster.
+    pub async fn identity(&self) -> Identity {
+        let known = self.membership.subscribe().wait_for(Option::is_some).await.map(|known| known.flatten());
+        Identity { name: self.config.name.clone(), member: known.ok().flatten() }
+    }
+
+    /// Counts the clusters that were founded on this database: terms start anew in each.
+    pub fn generation(&self) -> u64 {
+        self.meta.get().map_or(0, |meta| meta.read(|machine| machine.0.generation()))
     }
 
     /// This node's Raft id; 0 before it is in a cluster.
@@ -197,32 +216,73 @@ impl Router {
         self.shards.read().get(shard.0 as usize)?.group.clone()
     }
 
-    /// Begins or ends to lead a shard. Returns the leadership that ended.
-    pub fn lead(&self, shard: ShardId, leading: Option<Arc<Leading>>) -> Option<Arc<Leading>> {
-        let old = self.with_slot(shard, |slot| std::mem::replace(&mut slot.leading, leading));
+    /// Begins to lead a shard (`leading` acts at once), or has ended to.
+    pub fn lead(&self, shard: ShardId, leading: Option<Arc<Leading>>) {
+        self.with_slot(shard, |slot| {
+            slot.acts = leading.is_some();
+            slot.leading = leading;
+        });
         self.metrics.led_shards.set(self.led_shards().len() as i64);
-        old
+    }
+
+    /// Whether the leadership of a shard may act, as far as Raft knows.
+    pub fn set_acts(&self, shard: ShardId, acts: bool) {
+        self.with_slot(shard, |slot| slot.acts = acts);
+        self.metrics.led_shards.set(self.led_shards().len() as i64);
+        if acts {
+            self.forwarder.leader_changed(shard);
+        }
     }
 
     /// The leadership of a shard, if this node leads it.
     pub fn leading(&self, shard: ShardId) -> Option<Arc<Leading>> {
+        let slots = self.shards.read();
+        let slot = slots.get(shard.0 as usize).filter(|slot| slot.acts)?;
+        slot.leading.clone()
+    }
+
+    /// The leadership of a shard, also while it is in doubt or coming to its end.
+    pub fn holding(&self, shard: ShardId) -> Option<Arc<Leading>> {
         self.shards.read().get(shard.0 as usize)?.leading.clone()
     }
 
     /// Every shard that this node leads.
     pub fn led_shards(&self) -> Vec<Arc<Leading>> {
+        self.shards.read().iter().filter(|slot| slot.acts).filter_map(|slot| slot.leading.clone()).collect()
+    }
+
+    /// Every leadership of this node, also those in doubt.
+    pub fn held_shards(&self) -> Vec<Arc<Leading>> {
         self.shards.read().iter().filter_map(|slot| slot.leading.clone()).collect()
     }
 
-    /// News of a shard's leader. Older news than what is known is ignored.
+    /// What this node's own replica knows of a shard's leader.
+    pub fn set_leader(&self, leader: Leader) {
+        self.update_leader(leader, |slot| leader.term > slot.term || leader.node != slot.leader);
+    }
+
+    /// What another router says of a shard's leader. That it knows none in a term whose leader is known is no news: a leader
+    /// that has yet to apply what came before it, or that nobody answers for a while, says so too.
     pub fn learn_leader(&self, leader: Leader) {
+        self.update_leader(leader, |slot| leader.term > slot.term || (slot.leader.is_none() && leader.node.is_some()));
+    }
+
+    /// A router can't be reached: where no replica here tells who leads, somebody else is to be asked.
+    pub fn forget_leader(&self, node: NodeId) {
+        let mut slots = self.shards.write();
+        for slot in slots.iter_mut().filter(|slot| slot.group.is_none() && slot.leader == Some(node)) {
+            slot.leader = None;
+        }
+    }
+
+    fn update_leader(&self, leader: Leader, is_news: impl FnOnce(&Slot) -> bool) {
         let changed = self.with_slot(leader.shard, |slot| {
-            if leader.term < slot.term || (leader.term == slot.term && leader.node == slot.leader) {
-                return false;
+            let is_news = leader.term >= slot.term && is_news(slot);
+            if is_news {
+                slot.term = leader.term;
+                slot.leader = leader.node;
             }
-            slot.term = leader.term;
-            slot.leader = leader.node;
-            true
+            is_news
         });
         if changed {
             attach::tell_leader(self, leader.shard);
@@ -253,57 +313,58 @@ impl Router {
 
     /// Gives a stanza to the owner of its `to`: here, or through the link to the router that leads its shard. What can't be routed
     /// comes back as an error.
-    pub fn route(self: &Arc<Self>, stanza: Arc<Envelope>, token: Token) {
-        let Some(to) = &stanza.to else {
-            tracing::error!(kind = ?stanza.kind, "a stanza without address was to be routed");
-            return;
+    pub fn route(self: &Arc<Self>, arrived: Arrived) {
+        let Some(to) = &arrived.stanza.to else {
+            tracing::error!(kind = ?arrived.stanza.kind, "a stanza without address was to be routed");
+            return arrived.token.done();
         };
         if !self.hosts.serves(to.domain()) {
-            return self.bounce(&stanza, &Condition::RemoteServerNotFound.into());
+            return self.fail(arrived, &Condition::RemoteServerNotFound.into());
         }
         self.metrics.routed();
         let account = to.to_bare();
         let shard = shard_of(account.as_str(), self.shards());
-        // What waits for the shard's leader goes first, so that nothing is overtaken (P3).
-        let leading = self.leading(shard).filter(|_| self.forwarder.is_idle(shard));
-        let Some(leading) = leading else {
-            return self.forward(Pending::new(shard, stanza, token));
-        };
-        match leading.submit(&account, Work::Inbound { stanza, token }) {
+        // What waits for the shard's leader goes first, so that nothing is overtaken (P3). A leadership that is coming to its end
+        // still takes what has to stay behind the events that it hands on.
+        let leading = if self.forwarder.is_idle(shard) { self.holding(shard) } else { None };
+        let Some(leading) = leading else { return self.forward(shard, arrived) };
+        match leading.submit(&account, Work::Inbound(arrived)) {
             Ok(()) => {}
-            Err(Refused::Ended(work)) => {
-                if let Work::Inbound { stanza, token } = *work {
-                    self.forward(Pending::new(shard, stanza, token));
+            Err(Refused::Over(work)) => {
+                if let Work::Inbound(arrived) = *work {
+                    self.forward(shard, arrived);
                 }
             }
             Err(Refused::Full(work)) => {
-                if let Work::Inbound { stanza, .. } = *work {
-                    self.bounce(&stanza, &crate::shard::work::overloaded());
+                if let Work::Inbound(arrived) = *work {
+                    self.metrics.refused("stanza");
+                    self.fail(arrived, &overloaded());
                 }
             }
         }
     }
 
-    fn forward(self: &Arc<Self>, pending: Pending) {
-        if let Err(pending) = self.forwarder.push(pending) {
+    /// Gives a stanza to the leader of its shard through the forwarder.
+    pub fn forward(self: &Arc<Self>, shard: ShardId, arrived: Arrived) {
+        if let Err(arrived) = self.forwarder.push(shard, arrived) {
             let busy = StanzaError::new(Condition::ResourceConstraint)
                 .with_text("The server is too busy to pass this on. Try again later.");
-            self.bounce(&pending.stanza, &busy);
+            self.fail(arrived, &busy);
         }
+    }
+
+    /// A stanza can't be routed: its sender is told, and that is that.
+    pub fn fail(self: &Arc<Self>, arrived: Arrived, error: &StanzaError) {
+        self.bounce(&arrived.stanza, error);
+        arrived.token.done();
     }
 
     /// Sends an error back to the sender of a stanza, if it may be answered.
     pub fn bounce(self: &Arc<Self>, stanza: &Envelope, error: &StanzaError) {
         self.metrics.bounced();
-        if let Some(answer) = stanza.error(error) {
-            self.route_back(answer);
-        }
-    }
-
-    /// Routes an error that answers a stanza.
-    pub fn route_back(self: &Arc<Self>, answer: Envelope) {
+        let Some(answer) = stanza.error(error) else { return };
         if answer.to.as_ref().is_some_and(|to| self.hosts.serves(to.domain())) {
-            self.route(Arc::new(answer), Token::none());
+            self.route(Arrived { stanza: Arc::new(answer), ingress: None, token: Token::none() });
         }
     }
 
@@ -315,27 +376,27 @@ impl Router {
         request: RequestId,
         question: Question,
     ) {
-        let Ok(asked) = self.asked.try_acquire() else {
+        let Ok(asked) = self.asked.clone().try_acquire_owned() else {
             self.metrics.authentication("overloaded");
             let answer = Answer::Denied(SaslCondition::TemporaryAuthFailure);
             return manager.send(ToManager::Answered { request, answer });
         };
-        asked.forget();
         let router = self.clone();
         let work = Box::pin(async move {
             // The semaphore is never closed.
             let _turn = router.asking.acquire().await;
-            let ports = ShardPorts { leading: &leading, token: Token::none() };
-            let answer = router.engine.authenticate(question, &ports).await;
+            let ports = ShardPorts::new(&leading);
+            let answer = contain("a step of SASL", router.engine.authenticate(question, &ports)).await;
+            let answer = answer.unwrap_or(Answer::Denied(SaslCondition::TemporaryAuthFailure));
             router.metrics.authentication(match &answer {
                 Answer::Salt { .. } => "salt",
                 Answer::Accepted { .. } => "accepted",
                 Answer::Denied(condition) => condition.name(),
             });
             manager.send(ToManager::Answered { request, answer });
-            router.asked.add_permits(1);
+            drop(asked);
         });
-        if let Some(rest) = crate::shard::queue::run_inline(work) {
+        if let Some(rest) = run_inline(work) {
             self.spawn(rest);
         }
     }
@@ -343,10 +404,9 @@ impl Router {
     /// Stops: leaderships end, links close, tasks are waited for.
     pub async fn stop(&self) {
         self.cancel.cancel();
-        let led = self.led_shards();
-        for leading in led {
-            self.lead(leading.shard, None);
+        for leading in self.held_shards() {
             leading.end().await;
+            self.lead(leading.shard, None);
         }
         self.tasks.close();
         self.tasks.wait().await;
@@ -364,6 +424,6 @@ impl AttachAcceptor for Acceptor {
 
 impl ForwardAcceptor for Acceptor {
     fn accept(&self, link: OwnerLink, peer: Option<String>) {
-        self.0.spawn(forward::serve(self.0.clone(), link, peer));
+        self.0.spawn(owner::serve(self.0.clone(), link, peer));
     }
 }

@@ -1,5 +1,5 @@
 //! Ends the sessions that nobody will end otherwise: those of connection managers that are lost, and those that a manager that is
-//! there does not speak of.
+//! there does not speak of. Sees to sessions that have ended and whose contacts were not told.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,9 @@ pub async fn run(router: Arc<Router>) {
             for key in to_end(&router, &leading, now) {
                 end(&leading, key);
             }
+            leading.settle_departed();
         }
+        router.managers.forget_lost(now, router.config.manager_grace);
         router.metrics.sessions.set(sessions as i64);
         router.metrics.managers.set(router.managers.links().len() as i64);
     }

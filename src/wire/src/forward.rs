@@ -1,7 +1,9 @@
 //! What routers say to each other beside Raft: stanzas on their way from the sender's shard to the recipient's.
 //!
-//! One link per ordered pair of routers; the receiving side answers each frame, in any order. Frames of one pair of full
-//! JIDs are sent in order, and a frame that was refused holds back those behind it of the same pair.
+//! One link per ordered pair of routers; the receiving side answers each frame once, in any order. Order is kept within a
+//! shard: a receiver that has refused one of its frames refuses all that come behind it, also if it leads the shard again
+//! meanwhile, until one [`ToOwner::Stanza::restarts`]. The sender waits for all answers before it sends the shard's
+//! stanzas again, there or elsewhere.
 
 use std::sync::Arc;
 
@@ -41,6 +43,8 @@ pub enum ToOwner {
         shard: ShardId,
         /// Where it came in; `None` for stanzas that a server made itself.
         ingress: Option<IngressId>,
+        /// The first of the shard since one was refused: everything that was refused is behind it, in order.
+        restarts: bool,
         /// The stanza.
         stanza: Arc<Envelope>,
     },
@@ -54,7 +58,7 @@ pub enum FromOwner {
         /// The request's number.
         number: u64,
     },
-    /// The receiver does not lead the shard.
+    /// The receiver does not lead the shard, or has refused an earlier frame of it.
     NotLeader {
         /// The request's number.
         number: u64,

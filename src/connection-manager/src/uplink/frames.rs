@@ -42,7 +42,7 @@ impl Uplink {
             ToManager::Deliver { shard, term, targets, stanza } => self.deliver(link, shard, term, &targets, &stanza),
             ToManager::Accepted { session, epoch, sequence } => {
                 if let Some(session) = self.sessions.find(session)
-                    && session.accept(epoch, sequence)
+                    && session.accept(epoch, sequence, link)
                 {
                     self.sessions.remove(&session);
                 }

@@ -165,9 +165,13 @@ impl Session {
     }
 
     /// Everything up to `sequence` is done with. Whether the session is over with that.
-    pub(super) fn accept(&self, epoch: Epoch, sequence: Sequence) -> bool {
+    ///
+    /// Only the router that the session is attached to is heard: a new leader goes on behind what it was announced as accepted,
+    /// and an older one's word that comes later would leave a gap in what it is sent.
+    pub(super) fn accept(&self, epoch: Epoch, sequence: Sequence, link: &Arc<RouterLink>) -> bool {
         let mut state = self.state.lock();
-        if epoch != self.epoch {
+        let is_attached = matches!(&state.attachment, Attachment::Attached(on) if Arc::ptr_eq(on, link));
+        if epoch != self.epoch || !is_attached {
             return false;
         }
         let was_full = !state.window.has_room();

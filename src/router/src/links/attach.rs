@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use vesta_engine::SessionKey;
 use vesta_wire::attach::{Announced, Inbound, RequestId, ToManager, ToRouter, VERSION};
 use vesta_wire::forward::IngressId;
@@ -31,28 +32,50 @@ pub async fn serve(router: Arc<Router>, mut link: RouterLink, peer: Option<Strin
         return;
     }
     // Before that there is nothing to tell: neither the number of shards nor who leads them.
-    router.founded().await;
+    tokio::select! {
+        () = router.founded() => {}
+        () = link.sender.closed() => return,
+    }
     tracing::info!(%manager, version, "connection manager attached");
-    let handle = Arc::new(ManagerHandle::new(manager, link.sender));
-    handle.send(ToManager::Welcome {
-        version: VERSION,
-        node: router.node(),
-        shards: router.shards(),
-        routers: router.routers(),
-        leaders: router.leaders(),
-    });
-    router.managers.attach(handle.clone(), clock::instant());
-    let writer = write(&router, &handle);
-    let reader = read(&router, &handle, &mut link.receiver);
+    let attached = Attached::new(&router, Arc::new(ManagerHandle::new(manager, link.sender)));
+    let handle = &attached.handle;
+    let writer = write(&router, handle);
+    let reader = read(&router, handle, &mut link.receiver);
     tokio::select! {
         () = writer => {}
         () = reader => {}
     }
-    router.managers.detach(&handle, clock::instant());
-    for leading in router.led_shards() {
-        leading.delivery.link_lost(&handle);
+}
+
+/// A link that sessions may be behind. Dropping it takes it out, however its task ends.
+struct Attached<'a> {
+    router: &'a Router,
+    handle: Arc<ManagerHandle>,
+}
+
+impl<'a> Attached<'a> {
+    fn new(router: &'a Router, handle: Arc<ManagerHandle>) -> Self {
+        handle.send(ToManager::Welcome {
+            version: VERSION,
+            node: router.node(),
+            shards: router.shards(),
+            routers: router.routers(),
+            leaders: router.leaders(),
+        });
+        router.managers.attach(handle.clone(), clock::instant());
+        Self { router, handle }
     }
-    tracing::warn!(manager = %handle.name, "connection manager detached");
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.handle.set_gone();
+        self.router.managers.detach(&self.handle, clock::instant());
+        for leading in self.router.held_shards() {
+            leading.delivery.link_lost(&self.handle);
+        }
+        tracing::warn!(manager = %self.handle.name, "connection manager detached");
+    }
 }
 
 async fn write(router: &Arc<Router>, handle: &Arc<ManagerHandle>) {
@@ -61,7 +84,7 @@ async fn write(router: &Arc<Router>, handle: &Arc<ManagerHandle>) {
             Next::Frame(frame) => permit.send(frame),
             Next::Session(session) => {
                 let frame = router
-                    .leading(session.shard)
+                    .holding(session.shard)
                     .and_then(|leading| leading.delivery.next_lagging(session.number, handle));
                 if let Some(frame) = frame {
                     permit.send(frame);
@@ -72,24 +95,24 @@ async fn write(router: &Arc<Router>, handle: &Arc<ManagerHandle>) {
     }
 }
 
-async fn read(router: &Arc<Router>, handle: &Arc<ManagerHandle>, receiver: &mut tokio::sync::mpsc::Receiver<ToRouter>) {
+async fn read(router: &Arc<Router>, handle: &Arc<ManagerHandle>, receiver: &mut mpsc::Receiver<ToRouter>) {
     let mut frames = Vec::with_capacity(BATCH);
     while receiver.recv_many(&mut frames, BATCH).await > 0 {
         handle.begin_batch();
         for frame in frames.drain(..) {
-            handle_frame(router, handle, frame);
+            take(router, handle, frame);
         }
         handle.end_batch();
     }
 }
 
-fn handle_frame(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
+fn take(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
     match frame {
         ToRouter::Inbound { session, epoch, sequence, event } => {
             inbound(router, handle, session, (epoch, sequence), event);
         }
         ToRouter::Delivered { session, epoch, sequence } => {
-            if let Some(leading) = router.leading(session.shard) {
+            if let Some(leading) = router.holding(session.shard) {
                 leading.delivery.confirm(session.number, epoch, sequence);
             }
         }
@@ -105,10 +128,8 @@ fn handle_frame(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRout
         }
         ToRouter::Register { request, account, stanza } => {
             if let Some(leading) = leading_of(router, handle, request, &account) {
-                leading.submit_or_refuse(
-                    &account,
-                    Work::Register { manager: handle.clone(), request, stanza: Box::new(stanza) },
-                );
+                let (manager, stanza) = (handle.clone(), Box::new(stanza));
+                leading.submit_or_refuse(&account, Work::Register { manager, request, stanza });
             }
         }
         ToRouter::Announce { session, epoch, jid, stream: _, received, accepted } => {
@@ -135,7 +156,7 @@ fn leading_of(
 }
 
 /// A frame for a shard that is led elsewhere, or of an unknown session, is left unaccepted: the manager sends it to whom it
-/// should, or is told on its announcement that the session is gone.
+/// should, or is told on its announcement that the session is gone. While the leadership is in doubt the frame waits.
 fn inbound(
     router: &Arc<Router>,
     handle: &Arc<ManagerHandle>,
@@ -143,7 +164,7 @@ fn inbound(
     (epoch, sequence): (Epoch, Sequence),
     event: Inbound,
 ) {
-    let Some(leading) = router.leading(session.shard) else { return };
+    let Some(leading) = router.holding(session.shard) else { return };
     let key = SessionKey { number: session.number, epoch: epoch.0 };
     let Some(account) = leading.account_of(key) else {
         // The end of a session that is gone: there is nothing left to do.
@@ -152,20 +173,25 @@ fn inbound(
         }
         return;
     };
-    if leading.delivery.arrive(session.number, epoch, sequence) != Some(Arrival::Next) {
+    let arrived = leading.delivery.arrive(session.number, epoch, sequence);
+    // A manager that disowns a session was never told of it: it has no number to go on from.
+    let is_disowned = matches!(event, Inbound::Ended(_)) && arrived.is_none();
+    if arrived != Some(Arrival::Next) && !is_disowned {
         return;
     }
-    let work = match event {
-        Inbound::Stanza(stanza) => {
-            let token = Token::new(IngressId { session, epoch, sequence, part: 0 }, &leading);
-            Work::Outbound { session: session.number, epoch, stanza, token }
-        }
-        Inbound::Ended(reason) => {
-            let said_by = Some((handle.clone(), sequence));
-            Work::StreamEnded { session: session.number, epoch, reason, said_by }
-        }
-    };
-    leading.submit_or_refuse(&account, work);
+    leading.submit_or_refuse(
+        &account,
+        match event {
+            Inbound::Stanza(stanza) => {
+                let ingress = IngressId { session, epoch, sequence, part: 0 };
+                Work::Outbound { ingress, stanza, token: Token::of_session(&leading, ingress) }
+            }
+            Inbound::Ended(reason) => {
+                let said_by = Some((handle.clone(), sequence));
+                Work::StreamEnded { session: session.number, epoch, reason, said_by }
+            }
+        },
+    );
 }
 
 fn announce(
@@ -177,18 +203,19 @@ fn announce(
     (received, accepted): (Sequence, Sequence),
 ) {
     let answer = |outcome| handle.send(ToManager::Announced { session, epoch, outcome });
-    let Some(leading) = router.leading(session.shard) else {
-        return answer(Announced::NotLeader(router.leader(session.shard)));
-    };
+    let not_leader = || answer(Announced::NotLeader(router.leader(session.shard)));
+    let Some(leading) = router.leading(session.shard) else { return not_leader() };
     let key = SessionKey { number: session.number, epoch: epoch.0 };
-    let known = leading.group.read(|machine| {
+    let is_known = leading.group.read(|machine| {
         machine.0.record(key).is_some_and(|record| record.session.jid == *jid && record.manager == handle.name)
     });
-    if !known {
+    if !is_known {
         return answer(Announced::Unknown);
     }
-    let accepted = leading.delivery.announced(key, handle.clone(), received, accepted);
-    answer(Announced::Continues { accepted });
+    match leading.delivery.announced(key, handle.clone(), received, accepted) {
+        Some(accepted) => answer(Announced::Continues { accepted }),
+        None => not_leader(),
+    }
 }
 
 /// Tells every manager who leads a shard now.

@@ -1,10 +1,10 @@
 //! Stanzas on their way to shards that another router leads.
 //!
-//! One task decides: it holds, per shard, what waits for a leader, and per peer, what was sent and not answered. A frame that a
-//! peer refuses, or whose link breaks, goes back to the front of its shard's queue, in order; what has waited too long comes back
-//! to its sender as an error. Everything together is bounded by [`PENDING_MAX`].
+//! One task decides: it holds a [`Lane`] per shard, and the links to the other routers. A frame that a peer refuses, or whose link
+//! breaks, goes again in order; what has waited too long comes back to its sender as an error. Everything together is bounded by
+//! [`PENDING_MAX`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc};
 use vesta_wire::attach::VERSION;
-use vesta_wire::forward::{FromOwner, IngressId, ToOwner};
-use vesta_wire::link::OwnerLink;
+use vesta_wire::forward::{FromOwner, ToOwner};
 use vesta_wire::{NodeId, ShardId};
+use vesta_xmpp::StanzaError;
 use vesta_xmpp::stanza_error::Condition;
-use vesta_xmpp::{Envelope, StanzaError};
 
+use super::lane::Lane;
 use crate::clock;
 use crate::router::Router;
-use crate::shard::leading::Refused;
-use crate::shard::work::{Token, Work};
+use crate::shard::leading::{Leading, Refused};
+use crate::shard::work::{Arrived, Work, overloaded};
 
 /// The most stanzas that wait for other routers, in all (P7). More come back as errors.
 pub const PENDING_MAX: usize = 65_536;
@@ -34,20 +34,10 @@ const BATCH: usize = 256;
 
 /// A stanza that waits for, or is on its way to, the leader of its shard.
 #[derive(Debug)]
-pub struct Pending {
+struct Pending {
     shard: ShardId,
-    /// The stanza.
-    pub stanza: Arc<Envelope>,
-    ingress: Option<IngressId>,
-    token: Token,
+    arrived: Arrived,
     since: Instant,
-}
-
-impl Pending {
-    /// A stanza for an account of `shard`.
-    pub fn new(shard: ShardId, stanza: Arc<Envelope>, token: Token) -> Self {
-        Self { shard, stanza, ingress: token.next_part(), token, since: clock::instant() }
-    }
 }
 
 /// The entrance to the task.
@@ -82,13 +72,21 @@ enum Event {
 }
 
 impl Shared {
-    fn count(&self, shard: ShardId, change: i32) {
+    fn enter(&self, shard: ShardId) {
         let at = shard.0 as usize;
         if self.pending.read().len() <= at {
-            self.pending.write().resize_with(at + 1, AtomicU32::default);
+            let mut pending = self.pending.write();
+            if pending.len() <= at {
+                pending.resize_with(at + 1, AtomicU32::default);
+            }
         }
-        self.pending.read()[at].fetch_add(change as u32, Ordering::SeqCst);
-        self.total.fetch_add(change as usize, Ordering::SeqCst);
+        self.pending.read()[at].fetch_add(1, Ordering::SeqCst);
+        self.total.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn leave(&self, shard: ShardId) {
+        self.pending.read()[shard.0 as usize].fetch_sub(1, Ordering::SeqCst);
+        self.total.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -107,19 +105,18 @@ impl Forwarder {
         self.shared.pending.read().get(shard.0 as usize).is_none_or(|count| count.load(Ordering::SeqCst) == 0)
     }
 
-    /// Adds a stanza.
+    /// Adds a stanza for an account of a shard.
     ///
     /// # Errors
     /// It comes back: too many are pending.
-    pub fn push(&self, pending: Pending) -> Result<(), Pending> {
-        let shard = pending.shard;
+    pub fn push(&self, shard: ShardId, arrived: Arrived) -> Result<(), Arrived> {
         if self.shared.total.load(Ordering::SeqCst) >= PENDING_MAX {
-            return Err(pending);
+            return Err(arrived);
         }
-        self.shared.count(shard, 1);
-        self.sender.try_send(pending).map_err(|error| {
-            self.shared.count(shard, -1);
-            error.into_inner()
+        self.shared.enter(shard);
+        self.sender.try_send(Pending { shard, arrived, since: clock::instant() }).map_err(|error| {
+            self.shared.leave(shard);
+            error.into_inner().arrived
         })
     }
 
@@ -135,7 +132,7 @@ struct Task {
     router: Arc<Router>,
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
-    waiting: HashMap<ShardId, VecDeque<Pending>>,
+    lanes: HashMap<ShardId, Lane<Pending>>,
     peers: HashMap<NodeId, Peer>,
 }
 
@@ -145,14 +142,15 @@ struct Peer {
     sender: Option<mpsc::Sender<ToOwner>>,
     connecting: bool,
     last_number: u64,
-    in_flight: BTreeMap<u64, Pending>,
+    /// The shards of the frames that are not answered.
+    in_flight: HashMap<u64, ShardId>,
 }
 
 /// Runs until the router ends.
 pub async fn run(router: Arc<Router>, forwarding: Forwarding) {
     let Forwarding { mut receiver, mut events, events_sender, shared } = forwarding;
     let mut task =
-        Task { router, shared: shared.clone(), events: events_sender, waiting: HashMap::new(), peers: HashMap::new() };
+        Task { router, shared: shared.clone(), events: events_sender, lanes: HashMap::new(), peers: HashMap::new() };
     let mut tick = tokio::time::interval(TICK);
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -161,7 +159,7 @@ pub async fn run(router: Arc<Router>, forwarding: Forwarding) {
             Some(event) = events.recv() => task.event(event),
             () = shared.leader_changed.notified() => {
                 for shard in std::mem::take(&mut *shared.leaders.lock()) {
-                    task.send_waiting(shard);
+                    task.go_on(shard);
                 }
             }
             count = receiver.recv_many(&mut batch, BATCH) => {
@@ -170,8 +168,8 @@ pub async fn run(router: Arc<Router>, forwarding: Forwarding) {
                 }
                 for pending in batch.drain(..) {
                     let shard = pending.shard;
-                    task.waiting.entry(shard).or_default().push_back(pending);
-                    task.send_waiting(shard);
+                    task.lanes.entry(shard).or_default().push(pending);
+                    task.go_on(shard);
                 }
             }
             _ = tick.tick() => task.tick(clock::instant()),
@@ -180,75 +178,90 @@ pub async fn run(router: Arc<Router>, forwarding: Forwarding) {
     }
 }
 
+/// What sending one stanza came to.
+enum Sent {
+    OnItsWay,
+    NotNow,
+}
+
 impl Task {
     /// Sends what waits for a shard, as far as its leader is known and there is room.
-    fn send_waiting(&mut self, shard: ShardId) {
-        while let Some(pending) = self.waiting.get_mut(&shard).and_then(VecDeque::pop_front) {
-            if let Err(pending) = self.send(pending) {
-                self.waiting.entry(shard).or_default().push_front(pending);
-                return;
-            }
+    fn go_on(&mut self, shard: ShardId) {
+        while let Sent::OnItsWay = self.send_next(shard) {}
+        if self.lanes.get(&shard).is_some_and(Lane::is_over) {
+            self.lanes.remove(&shard);
         }
-        self.waiting.remove(&shard);
     }
 
-    /// Sends one stanza.
-    fn send(&mut self, pending: Pending) -> Result<(), Pending> {
-        if self.router.leading(pending.shard).is_some() {
-            return self.submit(pending);
+    fn send_next(&mut self, shard: ShardId) -> Sent {
+        if let Some(leading) = self.router.leading(shard) {
+            return self.submit_next(shard, &leading);
         }
-        let Some(node) = self.leader(pending.shard) else { return Err(pending) };
+        let Some(node) = self.leader(shard) else { return Sent::NotNow };
+        self.forward_next(shard, node)
+    }
+
+    /// To this router's own leadership.
+    fn submit_next(&mut self, shard: ShardId, leading: &Arc<Leading>) -> Sent {
+        let Some(lane) = self.lanes.get_mut(&shard).filter(|lane| lane.next_for(None).is_some()) else {
+            return Sent::NotNow;
+        };
+        let Some(Pending { arrived, since, .. }) = lane.take_next() else { return Sent::NotNow };
+        let Some(account) = arrived.stanza.to.as_ref().map(|to| to.to_bare()) else { return Sent::NotNow };
+        match leading.submit(&account, Work::Inbound(arrived)) {
+            Ok(()) => {}
+            Err(Refused::Over(work)) => {
+                if let Work::Inbound(arrived) = *work {
+                    lane.put_back(Pending { shard, arrived, since });
+                }
+                return Sent::NotNow;
+            }
+            Err(Refused::Full(work)) => {
+                if let Work::Inbound(arrived) = *work {
+                    self.router.fail(arrived, &overloaded());
+                }
+            }
+        }
+        self.shared.leave(shard);
+        Sent::OnItsWay
+    }
+
+    /// To another router.
+    fn forward_next(&mut self, shard: ShardId, node: NodeId) -> Sent {
         let peer = self.peers.entry(node).or_default();
         let Some(sender) = &peer.sender else {
             self.connect(node);
-            return Err(pending);
+            return Sent::NotNow;
         };
-        let Pending { shard, ingress, .. } = pending;
+        let Some(lane) = self.lanes.get_mut(&shard) else { return Sent::NotNow };
+        let restarts = lane.restarts(node);
+        let Some(Pending { arrived, .. }) = lane.next_for(Some(node)) else { return Sent::NotNow };
         let number = peer.last_number + 1;
-        match sender.try_send(ToOwner::Stanza { number, shard, ingress, stanza: pending.stanza.clone() }) {
-            Ok(()) => {
-                peer.last_number = number;
-                peer.in_flight.insert(number, pending);
-                self.router.metrics.forwarded();
-                Ok(())
-            }
-            Err(_) => Err(pending),
+        let (ingress, stanza) = (arrived.ingress, arrived.stanza.clone());
+        if sender.try_send(ToOwner::Stanza { number, shard, ingress, restarts, stanza }).is_err() {
+            return Sent::NotNow;
         }
+        if let Some(pending) = lane.take_next() {
+            lane.sent(node, number, pending);
+        }
+        peer.last_number = number;
+        peer.in_flight.insert(number, shard);
+        self.router.metrics.forwarded();
+        Sent::OnItsWay
     }
 
     /// The shard's leader, or (where no replica here tells) one of its voters, who will know.
     fn leader(&self, shard: ShardId) -> Option<NodeId> {
         let own = self.router.node();
-        let known = self.router.leader(shard).node;
-        let guess = || {
-            let meta = self.router.meta()?;
-            meta.read(|machine| machine.0.voters(shard).iter().copied().find(|node| *node != own))
-        };
-        let has_replica = self.router.group(shard).is_some();
-        known.or_else(|| if has_replica { None } else { guess() }).filter(|node| *node != own)
-    }
-
-    fn submit(&mut self, pending: Pending) -> Result<(), Pending> {
-        let Pending { shard, ingress, since, .. } = pending;
-        let Some(leading) = self.router.leading(shard) else { return Err(pending) };
-        let Some(account) = pending.stanza.to.as_ref().map(|to| to.to_bare()) else { return Ok(()) };
-        let work = Work::Inbound { stanza: pending.stanza, token: pending.token };
-        let outcome = leading.submit(&account, work);
-        let refused = match outcome {
-            Ok(()) => None,
-            Err(Refused::Ended(work)) => Some((work, false)),
-            Err(Refused::Full(work)) => Some((work, true)),
-        };
-        if let Some((work, full)) = refused
-            && let Work::Inbound { stanza, token } = *work
-        {
-            if !full {
-                return Err(Pending { shard, stanza, ingress, token, since });
-            }
-            self.router.bounce(&stanza, &crate::shard::work::overloaded());
+        if let Some(known) = self.router.leader(shard).node {
+            return Some(known).filter(|node| *node != own);
         }
-        self.shared.count(shard, -1);
-        Ok(())
+        if self.router.group(shard).is_some() {
+            return None;
+        }
+        let voters = self.router.meta()?.read(|machine| machine.0.voters(shard).to_vec());
+        let is_linked = |node: &NodeId| self.peers.get(node).is_some_and(|peer| peer.sender.is_some());
+        voters.iter().copied().find(is_linked).or_else(|| voters.iter().copied().find(|node| *node != own))
     }
 
     fn event(&mut self, event: Event) {
@@ -256,76 +269,73 @@ impl Task {
             Event::Up(node, sender) => {
                 let peer = self.peers.entry(node).or_default();
                 peer.sender = Some(sender);
-                peer.connecting = false;
-                let shards: Vec<_> = self.waiting.keys().copied().collect();
-                for shard in shards {
-                    self.send_waiting(shard);
-                }
+                self.go_on_with_all();
             }
             Event::Down(node) => {
                 if let Some(peer) = self.peers.get_mut(&node) {
                     peer.sender = None;
                     peer.connecting = false;
-                    let unanswered = std::mem::take(&mut peer.in_flight);
-                    self.wait_again(unanswered.into_values().collect());
+                    peer.in_flight.clear();
                 }
+                self.lanes.values_mut().for_each(|lane| lane.lost(node));
+                // Where no replica here tells of the next leader, somebody else is to be asked.
+                self.router.forget_leader(node);
             }
             Event::Answer(node, answer) => self.answer(node, answer),
         }
     }
 
     fn answer(&mut self, node: NodeId, answer: FromOwner) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let (FromOwner::Done { number } | FromOwner::Failed { number, .. } | FromOwner::NotLeader { number, .. }) =
+            answer;
+        let Some(shard) = self.peers.get_mut(&node).and_then(|peer| peer.in_flight.remove(&number)) else { return };
+        let Some(lane) = self.lanes.get_mut(&shard) else { return };
         match answer {
-            FromOwner::Done { number } => {
-                if let Some(pending) = peer.in_flight.remove(&number) {
-                    self.shared.count(pending.shard, -1);
+            FromOwner::Done { .. } => {
+                if let Some(pending) = lane.answered(number) {
+                    self.shared.leave(shard);
+                    pending.arrived.token.done();
                 }
+                self.go_on(shard);
             }
-            FromOwner::Failed { number, error } => {
-                if let Some(pending) = peer.in_flight.remove(&number) {
-                    self.shared.count(pending.shard, -1);
-                    self.router.bounce(&pending.stanza, &error);
+            FromOwner::Failed { error, .. } => {
+                if let Some(pending) = lane.answered(number) {
+                    self.shared.leave(shard);
+                    self.router.fail(pending.arrived, &error);
                 }
+                self.go_on(shard);
             }
-            FromOwner::NotLeader { number, leader } => {
-                // What was sent behind it to the same shard is refused as well: take all of it back, in order.
-                let Some(shard) = peer.in_flight.get(&number).map(|pending| pending.shard) else { return };
-                let refused: Vec<_> = peer
-                    .in_flight
-                    .range(number..)
-                    .filter(|(_, pending)| pending.shard == shard)
-                    .map(|(number, _)| *number)
-                    .collect();
-                let refused: Vec<_> = refused.iter().filter_map(|number| peer.in_flight.remove(number)).collect();
-                self.wait_again(refused);
+            // Sent again with the next tick, or at once if that is news of another leader.
+            FromOwner::NotLeader { leader, .. } => {
+                lane.refused(number);
                 self.router.learn_leader(leader);
             }
         }
     }
 
-    /// Puts stanzas back to the front of their shards' queues.
-    fn wait_again(&mut self, stanzas: Vec<Pending>) {
-        for pending in stanzas.into_iter().rev() {
-            self.waiting.entry(pending.shard).or_default().push_front(pending);
+    fn tick(&mut self, now: Instant) {
+        for shard in self.lanes.keys().copied().collect::<Vec<_>>() {
+            self.expire(shard, now);
+        }
+        self.go_on_with_all();
+    }
+
+    fn expire(&mut self, shard: ShardId, now: Instant) {
+        let late = StanzaError::new(Condition::ResourceConstraint)
+            .with_text("The part of the server that is in charge does not answer. Try again later.");
+        let Some(lane) = self.lanes.get_mut(&shard) else { return };
+        while let Some(pending) = lane.take_next() {
+            if now.saturating_duration_since(pending.since) < PATIENCE {
+                return lane.put_back(pending);
+            }
+            self.shared.leave(shard);
+            self.router.fail(pending.arrived, &late);
         }
     }
 
-    fn tick(&mut self, now: Instant) {
-        let shards: Vec<_> = self.waiting.keys().copied().collect();
-        for shard in shards {
-            while let Some(oldest) = self.waiting.get(&shard).and_then(VecDeque::front) {
-                if now.saturating_duration_since(oldest.since) < PATIENCE {
-                    break;
-                }
-                if let Some(expired) = self.waiting.get_mut(&shard).and_then(VecDeque::pop_front) {
-                    self.shared.count(shard, -1);
-                    let late = StanzaError::new(Condition::ResourceConstraint)
-                        .with_text("The part of the server that is in charge does not answer. Try again later.");
-                    self.router.bounce(&expired.stanza, &late);
-                }
-            }
-            self.send_waiting(shard);
+    fn go_on_with_all(&mut self) {
+        for shard in self.lanes.keys().copied().collect::<Vec<_>>() {
+            self.go_on(shard);
         }
     }
 
@@ -359,75 +369,5 @@ impl Task {
             // The task has gone only when the router ends.
             let _ = events.send(Event::Down(node)).await;
         });
-    }
-}
-
-/// Answers on their way back to a router that forwards: as many as it has stanzas under way.
-#[derive(Debug)]
-pub struct Answers {
-    queue: Mutex<Vec<FromOwner>>,
-    wake: Notify,
-}
-
-impl Answers {
-    /// Sends an answer.
-    pub fn send(&self, answer: FromOwner) {
-        self.queue.lock().push(answer);
-        self.wake.notify_one();
-    }
-}
-
-/// Serves the link of another router that forwards to this one.
-pub async fn serve(router: Arc<Router>, mut link: OwnerLink, peer: Option<String>) {
-    let Some(ToOwner::Hello { node, version }) = link.receiver.recv().await else {
-        tracing::warn!(?peer, "a router's link did not begin with hello");
-        return;
-    };
-    tracing::info!(%node, ?peer, version, "router linked");
-    let answers = Arc::new(Answers { queue: Mutex::default(), wake: Notify::new() });
-    let writer = async {
-        loop {
-            answers.wake.notified().await;
-            let waiting = std::mem::take(&mut *answers.queue.lock());
-            for answer in waiting {
-                if link.sender.send(answer).await.is_err() {
-                    return;
-                }
-            }
-        }
-    };
-    let receiver = &mut link.receiver;
-    let reader = async {
-        let mut frames = Vec::with_capacity(BATCH);
-        while receiver.recv_many(&mut frames, BATCH).await > 0 {
-            for frame in frames.drain(..) {
-                take(&router, &answers, frame);
-            }
-        }
-    };
-    tokio::select! {
-        () = writer => {}
-        () = reader => {}
-    }
-    tracing::info!(%node, "router unlinked");
-}
-
-fn take(router: &Arc<Router>, answers: &Arc<Answers>, frame: ToOwner) {
-    let ToOwner::Stanza { number, shard, ingress, stanza } = frame else { return };
-    let failed = |condition: Condition| answers.send(FromOwner::Failed { number, error: condition.into() });
-    let Some(account) = stanza.to.as_ref().map(|to| to.to_bare()) else { return failed(Condition::BadRequest) };
-    let not_leader = || answers.send(FromOwner::NotLeader { number, leader: router.leader(shard) });
-    let Some(leading) = router.leading(shard) else { return not_leader() };
-    let token = Token::forwarded(ingress, number, answers);
-    match leading.submit(&account, Work::Inbound { stanza, token }) {
-        Ok(()) => {}
-        Err(Refused::Ended(work)) => {
-            work.abandon();
-            not_leader();
-        }
-        Err(Refused::Full(work)) => {
-            work.abandon();
-            failed(Condition::ResourceConstraint);
-        }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 use vesta_wire::attach::ToManager;
 use vesta_wire::{Epoch, ManagerName, Sequence, SessionId};
 
@@ -27,7 +28,9 @@ pub struct ManagerHandle {
     wake: Notify,
     /// Whether the link's reader is in the middle of a batch: acceptances are then sent at its end.
     in_batch: AtomicBool,
-    broken: AtomicBool,
+    /// More waits than [`CONTROL_MAX`]: the link is to end.
+    broken: CancellationToken,
+    gone: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +57,19 @@ impl ManagerHandle {
             waiting: Mutex::default(),
             wake: Notify::new(),
             in_batch: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
+            broken: CancellationToken::new(),
+            gone: AtomicBool::new(false),
         }
+    }
+
+    /// The link is gone. Said before the sessions behind it are looked for, so that none is put behind it unseen.
+    pub fn set_gone(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the link is gone.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
     }
 
     /// Sends a control frame, in order with other control frames and never behind a later stanza.
@@ -69,7 +83,7 @@ impl ManagerHandle {
         } else if waiting.control.len() < CONTROL_MAX {
             waiting.control.push_back(frame);
         } else {
-            self.broken.store(true, Ordering::Relaxed);
+            self.broken.cancel();
         }
         drop(waiting);
         self.wake.notify_one();
@@ -119,12 +133,13 @@ impl ManagerHandle {
         }
     }
 
-    /// Waits for something to send and for room to send it.
+    /// Waits for something to send and for room to send it. `None`: the link has to end, or has ended.
     pub async fn next(&self) -> Option<(mpsc::Permit<'_, ToManager>, Next)> {
+        self.broken.run_until_cancelled(self.next_of_link()).await?
+    }
+
+    async fn next_of_link(&self) -> Option<(mpsc::Permit<'_, ToManager>, Next)> {
         loop {
-            if self.broken.load(Ordering::Relaxed) {
-                return None;
-            }
             let notified = self.wake.notified();
             if self.is_idle() {
                 tokio::select! {
@@ -137,6 +152,12 @@ impl ManagerHandle {
                 return Some((permit, next));
             }
         }
+    }
+
+    /// How many sessions wait for the writer.
+    #[cfg(test)]
+    pub fn lagging(&self) -> usize {
+        self.waiting.lock().lagging.len()
     }
 
     fn is_idle(&self) -> bool {
@@ -158,7 +179,7 @@ impl ManagerHandle {
     }
 }
 
-/// All connection managers that this router has heard of in its life.
+/// The connection managers that are there, and those that have gone not long ago.
 #[derive(Debug, Default)]
 pub struct Managers {
     known: Mutex<HashMap<Arc<str>, Known>>,
@@ -176,7 +197,10 @@ impl Managers {
     /// A manager has said hello. The older link of the same name, if there is one, is to be dropped by its reader.
     pub fn attach(&self, link: Arc<ManagerHandle>, now: Instant) {
         let known = Known { incarnation: link.name.incarnation, link: Some(link.clone()), since: now };
-        self.known.lock().insert(link.name.name.clone(), known);
+        let older = self.known.lock().insert(link.name.name.clone(), known).and_then(|older| older.link);
+        if older.is_some_and(|older| older.name.incarnation != link.name.incarnation) {
+            tracing::warn!(manager = %link.name, "a newer run of a connection manager takes over while the older one is linked");
+        }
     }
 
     /// A link has gone.
@@ -187,6 +211,13 @@ impl Managers {
             known.link = None;
             known.since = now;
         }
+    }
+
+    /// Forgets those that have been away for longer than `grace`: nothing depends on them any more (P7).
+    pub fn forget_lost(&self, now: Instant, grace: Duration) {
+        self.known
+            .lock()
+            .retain(|_, known| known.link.is_some() || now.saturating_duration_since(known.since) <= grace);
     }
 
     /// The link to this run of the manager, if it is up.
@@ -284,6 +315,19 @@ mod tests {
         assert!(managers.is_lost(&name(0), start, start, grace));
         managers.detach(&link, later);
         assert!(!managers.is_lost(&name(1), start, later, grace));
-        assert!(managers.is_lost(&name(1), start, later + Duration::from_secs(6), grace));
+        let much_later = later + Duration::from_secs(6);
+        assert!(managers.is_lost(&name(1), start, much_later, grace));
+        managers.forget_lost(much_later, grace);
+        assert!(managers.known.lock().is_empty());
+        assert!(managers.is_lost(&name(1), start, much_later, grace), "also when it is forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_manager_that_does_not_read_loses_its_link() {
+        let (link, _receiver) = handle(1);
+        for _ in 0..=CONTROL_MAX + 1 {
+            link.send(ToManager::Pong);
+        }
+        assert!(link.next().await.is_none());
     }
 }

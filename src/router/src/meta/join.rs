@@ -59,10 +59,13 @@ pub enum JoinError {
 /// See [`JoinError`]; all of them need an operator.
 pub async fn join(router: Arc<Router>, host: RaftHost) -> Result<(), JoinError> {
     let own = own_entry(&router)?;
-    let (cluster, node) = match recall(&router, &host)? {
+    let recalled = recall(&router, &host)?;
+    router.set_membership(recalled);
+    let (cluster, node) = match recalled {
         Some(member) => member,
         None => enter(&router, &host, &own).await?,
     };
+    router.set_membership(Some((cluster, node)));
     let meta = host.open_group(GroupId::META, node, MetaMachine::default(), router.dialers.raft.clone()).await?;
     if node == FOUNDER {
         let info = RouterInfo { node, name: own.name.as_str().into(), address: own.address.as_str().into() };
@@ -72,7 +75,7 @@ pub async fn join(router: Arc<Router>, host: RaftHost) -> Result<(), JoinError> 
         }
     }
     tracing::info!(%node, cluster = format!("{:016x}", cluster.0), "router is in the cluster");
-    router.enter(cluster, node, meta);
+    router.enter(meta);
     router.spawn(members::keep(router.clone(), cluster));
     router.spawn(shards::keep(router.clone(), host));
     Ok(())

@@ -8,7 +8,7 @@ use vesta_wire::NodeId;
 use vesta_wire::attach::RouterInfo;
 use vesta_wire::cluster::ClusterId;
 
-use super::state::{MetaCommand, RouterEntry, place};
+use super::state::{MetaCommand, MetaState, RouterEntry, place};
 use super::{MetaMachine, propose};
 use crate::raft::Group;
 use crate::router::Router;
@@ -39,36 +39,56 @@ pub async fn keep(router: Arc<Router>, cluster: ClusterId) {
 }
 
 async fn step(router: &Router, meta: &Group<MetaMachine>, cluster: ClusterId) -> Result<(), String> {
-    let say = |error: &dyn std::fmt::Display| error.to_string();
     let state = meta.read(|machine| machine.0.clone());
-    let founders = &router.config.founders;
     if state.cluster().is_none() {
-        let own = founders.iter().find(|founder| founder.name == router.config.name);
-        let own = own.ok_or("this router is not among the founders")?;
-        let info =
-            RouterInfo { node: router.node(), name: own.name.as_str().into(), address: own.address.as_str().into() };
-        let found =
-            MetaCommand::Found { cluster, shards: router.config.shards, founder: RouterEntry { info, disk: 0 } };
-        propose(meta, &found).await.map_err(|error| say(&error))?;
-        return Ok(());
+        return found(router, meta, cluster).await;
     }
-    let membership = meta.membership();
-    for info in state.routers() {
-        if !membership.members.iter().any(|member| member.node == info.node) {
-            tracing::info!(router = %info.name, node = %info.node, "a router becomes a member of meta");
-            meta.add_learner(info).await.map_err(|error| say(&error))?;
-        }
-    }
-    let wanted: Vec<NodeId> = state.routers().map(|info| info.node).take(META_VOTERS).collect();
-    let voters = membership.voters.last().cloned().unwrap_or_default();
-    if wanted.iter().any(|node| !voters.contains(node)) {
-        meta.change_voters(wanted).await.map_err(|error| say(&error))?;
-    }
-    if !state.is_placed() && state.routers().count() >= founders.len() {
+    let joined = add_members(meta, &state).await;
+    make_voters(meta, &state).await?;
+    if !state.is_placed() && state.routers().count() >= router.config.founders.len() {
         let routers: Vec<_> = state.routers().cloned().collect();
         let placement = place(state.shards(), &routers);
         tracing::info!(shards = state.shards(), routers = routers.len(), "the shards are placed");
-        propose(meta, &MetaCommand::Place(placement)).await.map_err(|error| say(&error))?;
+        propose(meta, &MetaCommand::Place(placement)).await.map_err(|error| error.to_string())?;
+    }
+    joined
+}
+
+async fn found(router: &Router, meta: &Group<MetaMachine>, cluster: ClusterId) -> Result<(), String> {
+    let own = router.config.founders.iter().find(|founder| founder.name == router.config.name);
+    let own = own.ok_or("this router is not among the founders")?;
+    let info = RouterInfo { node: router.node(), name: own.name.as_str().into(), address: own.address.as_str().into() };
+    let generation = router.store.next_generation().await.map_err(|error| error.to_string())?;
+    let shards = router.config.shards;
+    let founder = RouterEntry { info, disk: 0 };
+    let found = MetaCommand::Found { cluster, generation, shards, founder };
+    propose(meta, &found).await.map(drop).map_err(|error| error.to_string())
+}
+
+/// Makes members of all routers that were admitted. One that can't be reached keeps none of the others out.
+async fn add_members(meta: &Group<MetaMachine>, state: &MetaState) -> Result<(), String> {
+    let mut outcome = Ok(());
+    for info in state.routers() {
+        if !is_member(meta, info.node) {
+            tracing::info!(router = %info.name, node = %info.node, "a router becomes a member of meta");
+            if let Err(error) = meta.add_learner(info).await {
+                outcome = Err(error.to_string());
+            }
+        }
+    }
+    outcome
+}
+
+async fn make_voters(meta: &Group<MetaMachine>, state: &MetaState) -> Result<(), String> {
+    let members = state.routers().map(|info| info.node).filter(|node| is_member(meta, *node));
+    let wanted: Vec<NodeId> = members.take(META_VOTERS).collect();
+    let voters = meta.membership().voters.last().cloned().unwrap_or_default();
+    if wanted.iter().any(|node| !voters.contains(node)) {
+        meta.change_voters(wanted).await.map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+fn is_member(meta: &Group<MetaMachine>, node: NodeId) -> bool {
+    meta.membership().members.iter().any(|member| member.node == node)
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use vesta_wire::attach::{Leader, RouterInfo};
 use vesta_wire::raft::GroupId;
-use vesta_wire::{ShardId, Term};
+use vesta_wire::{NodeId, ShardId, Term};
 
-use crate::raft::{Group, Leadership, RaftHost};
+use crate::raft::{ChangeError, Group, Leadership, RaftHost};
 use crate::router::Router;
 use crate::shard::leading::{Leading, ShardMachine};
 
@@ -83,20 +83,23 @@ async fn follow(router: Arc<Router>, shard: ShardId, group: Group<ShardMachine>)
     let mut leadership = group.leadership();
     loop {
         let now = *leadership.borrow_and_update();
-        let led = router.leading(shard);
-        if let Some(led) = &led
-            && (!now.leading || led.fence.term != now.term.0)
-        {
-            // Nobody is sent here from now on, before what waits is sent on.
-            router.lead(shard, None);
-            tell(&router, shard, Leadership { leading: false, ..now });
-            tracing::info!(%shard, term = led.fence.term, "leads no longer");
-            led.end().await;
-        }
-        if now.leading && led.is_none_or(|led| led.fence.term != now.term.0) {
-            tracing::info!(%shard, term = now.term.0, "leads");
-            let leading = Leading::new(router.clone(), shard, router.generation, now.term, group.clone());
-            router.lead(shard, Some(Arc::new(leading)));
+        match router.holding(shard) {
+            Some(led) if led.fence.term != now.term.0 => {
+                tracing::info!(%shard, term = led.fence.term, "leads no longer");
+                router.set_acts(shard, false);
+                tell(&router, shard, Leadership { leading: false, ..now });
+                led.end().await;
+                router.lead(shard, None);
+                // Looks again: this node may lead in the new term.
+                continue;
+            }
+            Some(led) => set_acting(&router, &led, now.leading),
+            None if now.leading => {
+                tracing::info!(%shard, term = now.term.0, "leads");
+                let leading = Leading::new(router.clone(), shard, now.term, group.clone());
+                router.lead(shard, Some(Arc::new(leading)));
+            }
+            None => {}
         }
         tell(&router, shard, now);
         if leadership.changed().await.is_err() {
@@ -105,19 +108,34 @@ async fn follow(router: Arc<Router>, shard: ShardId, group: Group<ShardMachine>)
     }
 }
 
+/// A leader whom no majority has answered for a while waits: nobody else leads in its term, so that it goes on where it was as soon
+/// as one answers.
+fn set_acting(router: &Router, led: &Arc<Leading>, acts: bool) {
+    if acts {
+        led.resume();
+        router.set_acts(led.shard, true);
+    } else {
+        tracing::warn!(shard = %led.shard, term = led.fence.term, "no majority answers");
+        router.set_acts(led.shard, false);
+        led.hold();
+    }
+}
+
 /// Hands every shard that this node leads to another voter, so that nobody has to wait for an election when it stops. What can't
 /// be handed over in time is elected anew by the others.
 pub async fn hand_over(router: &Router) {
-    let own = router.node();
-    let transfers = router.led_shards().into_iter().filter_map(|leading| {
-        let heir = leading.group.status().voters.into_iter().find(|voter| *voter != own)?;
-        Some(async move {
-            if let Err(error) = leading.group.transfer_leadership(heir).await {
-                tracing::warn!(shard = %leading.shard, %error, "a shard could not be handed over");
-            }
-        })
-    });
-    futures_util::future::join_all(transfers).await;
+    futures_util::future::join_all(router.led_shards().iter().map(|leading| hand_over_one(router.node(), leading)))
+        .await;
+}
+
+async fn hand_over_one(own: NodeId, leading: &Leading) {
+    let heirs = leading.group.status().voters.into_iter().filter(|voter| *voter != own);
+    for heir in heirs {
+        match leading.group.transfer_leadership(heir).await {
+            Ok(()) | Err(ChangeError::NotLeader(_)) => return,
+            Err(error) => tracing::warn!(shard = %leading.shard, %heir, %error, "a shard could not be handed over"),
+        }
+    }
 }
 
 fn tell(router: &Router, shard: ShardId, leadership: Leadership) {
@@ -125,6 +143,6 @@ fn tell(router: &Router, shard: ShardId, leadership: Leadership) {
     let node = leadership.leader.filter(|node| *node != own || leadership.leading);
     // Term 0 is nobody's.
     if leadership.term > Term(0) {
-        router.learn_leader(Leader { shard, term: leadership.term, node });
+        router.set_leader(Leader { shard, term: leadership.term, node });
     }
 }

@@ -25,6 +25,8 @@ pub enum MetaCommand {
     Found {
         /// Drawn at random.
         cluster: ClusterId,
+        /// Greater than that of any cluster founded on the same database before: what the shards write is fenced by it.
+        generation: u64,
         /// How many shards, for ever.
         shards: u32,
         /// The founder.
@@ -53,6 +55,7 @@ pub enum MetaOutcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetaState {
     cluster: Option<ClusterId>,
+    generation: u64,
     shards: u32,
     routers: BTreeMap<NodeId, RouterEntry>,
     placement: Vec<Vec<NodeId>>,
@@ -67,9 +70,10 @@ impl MetaState {
     /// Applies the command of the entry at `index`.
     pub fn apply(&mut self, index: u64, command: MetaCommand) -> MetaOutcome {
         match command {
-            MetaCommand::Found { cluster, shards, founder } => {
+            MetaCommand::Found { cluster, generation, shards, founder } => {
                 if self.cluster.is_none() {
                     self.cluster = Some(cluster);
+                    self.generation = generation;
                     self.shards = shards;
                     self.last_node = FOUNDER.0;
                     self.routers.insert(FOUNDER, founder);
@@ -108,6 +112,11 @@ impl MetaState {
     /// The cluster, once it is founded.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.cluster
+    }
+
+    /// The generation of the shards' Raft groups.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many shards there are.
@@ -207,6 +216,8 @@ struct MetaMessage {
     placement: Vec<VotersMessage>,
     #[prost(uint64, tag = "6")]
     last_node: u64,
+    #[prost(uint64, tag = "7")]
+    generation: u64,
 }
 
 const FOUND: u32 = 1;
@@ -218,9 +229,10 @@ impl MetaCommand {
     /// As a log entry.
     pub fn encode(&self) -> Bytes {
         let message = match self {
-            MetaCommand::Found { cluster, shards, founder } => MetaMessage {
+            MetaCommand::Found { cluster, generation, shards, founder } => MetaMessage {
                 kind: FOUND,
                 cluster: Some(cluster.0),
+                generation: *generation,
                 shards: *shards,
                 routers: vec![founder.into()],
                 ..MetaMessage::default()
@@ -246,6 +258,7 @@ impl MetaCommand {
             FOUND => MetaCommand::Found {
                 founder: router()?,
                 cluster: ClusterId(message.cluster.ok_or(MetaCodecError("no cluster".into()))?),
+                generation: message.generation,
                 shards: message.shards,
             },
             ADMIT => MetaCommand::Admit(router()?),
@@ -292,6 +305,7 @@ impl MetaState {
         MetaMessage {
             kind: SNAPSHOT,
             cluster: self.cluster.map(|cluster| cluster.0),
+            generation: self.generation,
             shards: self.shards,
             routers: self.routers.values().map(EntryMessage::from).collect(),
             placement: encode_placement(&self.placement),
@@ -313,6 +327,7 @@ impl MetaState {
         let routers = message.routers.into_iter().map(RouterEntry::from);
         Ok(Self {
             cluster: message.cluster.map(ClusterId),
+            generation: message.generation,
             shards: message.shards,
             routers: routers.map(|entry| (entry.info.node, entry)).collect(),
             placement: decode_placement(message.placement),
@@ -361,7 +376,10 @@ mod tests {
 
     fn founded() -> MetaState {
         let mut state = MetaState::default();
-        state.apply(2, MetaCommand::Found { cluster: ClusterId(9), shards: 4, founder: router("sr-0", 1) });
+        state.apply(
+            2,
+            MetaCommand::Found { cluster: ClusterId(9), generation: 6, shards: 4, founder: router("sr-0", 1) },
+        );
         state
     }
 
@@ -384,8 +402,11 @@ mod tests {
     #[test]
     fn a_cluster_is_founded_and_placed_once() {
         let mut state = founded();
-        state.apply(3, MetaCommand::Found { cluster: ClusterId(10), shards: 8, founder: router("other", 1) });
-        assert_eq!((state.cluster(), state.shards()), (Some(ClusterId(9)), 4));
+        state.apply(
+            3,
+            MetaCommand::Found { cluster: ClusterId(10), generation: 7, shards: 8, founder: router("other", 1) },
+        );
+        assert_eq!((state.cluster(), state.generation(), state.shards()), (Some(ClusterId(9)), 6, 4));
         assert_eq!(state.apply(4, MetaCommand::Place(vec![vec![FOUNDER]; 3])), MetaOutcome::Refused);
         assert_eq!(state.apply(4, MetaCommand::Place(vec![vec![FOUNDER]; 4])), MetaOutcome::Done);
         assert_eq!(state.apply(5, MetaCommand::Place(vec![vec![]; 4])), MetaOutcome::Refused);
@@ -395,7 +416,7 @@ mod tests {
     #[test]
     fn commands_outcomes_and_state_read_as_they_were_written() {
         let commands = [
-            MetaCommand::Found { cluster: ClusterId(9), shards: 4, founder: router("sr-0", 1) },
+            MetaCommand::Found { cluster: ClusterId(9), generation: 6, shards: 4, founder: router("sr-0", 1) },
             MetaCommand::Admit(router("sr-1", 2)),
             MetaCommand::Place(vec![vec![FOUNDER], vec![], vec![NodeId(2), FOUNDER], vec![]]),
         ];

@@ -11,7 +11,7 @@ use vesta_engine::{Session, SessionChange, SessionKey, Timestamp};
 use vesta_wire::{ManagerName, StreamId};
 use vesta_xmpp::{Envelope, FullJid, Jid};
 
-use super::state::{Command, Outcome, Record, ShardState};
+use super::state::{Command, Departed, Outcome, Record, ShardState};
 
 /// Bytes that are no command, outcome or snapshot: a bug, or a node that is too old for what it reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,7 @@ struct AvailableMessage {
 
 #[derive(Clone, PartialEq, Message)]
 struct CommandMessage {
-    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     kind: Option<CommandKind>,
 }
 
@@ -77,6 +77,14 @@ enum CommandKind {
     AddDirected(ChangeMessage),
     #[prost(message, tag = "7")]
     RemoveDirected(ChangeMessage),
+    #[prost(message, tag = "8")]
+    Forget(KeysMessage),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeysMessage {
+    #[prost(message, repeated, tag = "1")]
+    keys: Vec<KeyMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -133,8 +141,8 @@ enum OutcomeKind {
     Bound(BoundMessage),
     #[prost(bool, tag = "2")]
     TooMany(bool),
-    #[prost(message, tag = "3")]
-    Ended(RecordMessage),
+    #[prost(bool, tag = "3")]
+    Ended(bool),
     #[prost(bool, tag = "4")]
     Changed(bool),
     #[prost(bool, tag = "5")]
@@ -146,7 +154,7 @@ struct BoundMessage {
     #[prost(message, optional, tag = "1")]
     session: Option<KeyMessage>,
     #[prost(message, optional, tag = "2")]
-    replaced: Option<RecordMessage>,
+    replaced: Option<KeyMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -155,6 +163,16 @@ struct SnapshotMessage {
     last_session: u64,
     #[prost(message, repeated, tag = "2")]
     records: Vec<RecordMessage>,
+    #[prost(message, repeated, tag = "3")]
+    departed: Vec<DepartedMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct DepartedMessage {
+    #[prost(message, optional, tag = "1")]
+    record: Option<RecordMessage>,
+    #[prost(bool, tag = "2")]
+    replaced: bool,
 }
 
 impl Command {
@@ -168,6 +186,9 @@ impl Command {
                 at_ms: at.0,
             }),
             Command::End { key } => CommandKind::End((*key).into()),
+            Command::Forget { keys } => {
+                CommandKind::Forget(KeysMessage { keys: keys.iter().copied().map(KeyMessage::from).collect() })
+            }
             Command::Change { key, change } => encode_change(*key, change),
         };
         CommandMessage { kind: Some(kind) }.encode_to_vec().into()
@@ -188,6 +209,9 @@ impl Command {
                 at: Timestamp(bind.at_ms),
             }),
             CommandKind::End(key) => Ok(Command::End { key: key.into() }),
+            CommandKind::Forget(message) => {
+                Ok(Command::Forget { keys: message.keys.into_iter().map(SessionKey::from).collect() })
+            }
             CommandKind::Unavailable(key) => change(key.into(), SessionChange::Presence(None)),
             CommandKind::Interested(key) => change(key.into(), SessionChange::Interested),
             CommandKind::Available(message) => {
@@ -224,10 +248,10 @@ impl Outcome {
         let kind = match self {
             Outcome::Bound { session, replaced } => OutcomeKind::Bound(BoundMessage {
                 session: Some((*session).into()),
-                replaced: replaced.as_ref().map(RecordMessage::from),
+                replaced: replaced.map(KeyMessage::from),
             }),
             Outcome::TooMany => OutcomeKind::TooMany(true),
-            Outcome::Ended(record) => OutcomeKind::Ended(record.into()),
+            Outcome::Ended => OutcomeKind::Ended(true),
             Outcome::Changed => OutcomeKind::Changed(true),
             Outcome::Unknown => OutcomeKind::Unknown(true),
         };
@@ -240,12 +264,11 @@ impl Outcome {
     /// See [`CodecError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         match OutcomeMessage::decode(bytes)?.kind.ok_or_else(|| missing("an outcome this version knows"))? {
-            OutcomeKind::Bound(bound) => Ok(Outcome::Bound {
-                session: key(bound.session)?,
-                replaced: bound.replaced.map(RecordMessage::decode).transpose()?,
-            }),
+            OutcomeKind::Bound(bound) => {
+                Ok(Outcome::Bound { session: key(bound.session)?, replaced: bound.replaced.map(SessionKey::from) })
+            }
             OutcomeKind::TooMany(_) => Ok(Outcome::TooMany),
-            OutcomeKind::Ended(record) => Ok(Outcome::Ended(record.decode()?)),
+            OutcomeKind::Ended(_) => Ok(Outcome::Ended),
             OutcomeKind::Changed(_) => Ok(Outcome::Changed),
             OutcomeKind::Unknown(_) => Ok(Outcome::Unknown),
         }
@@ -255,9 +278,9 @@ impl Outcome {
 impl ShardState {
     /// The whole state.
     pub fn encode(&self) -> Bytes {
-        let (last_session, records) = self.parts();
-        let records = records.map(RecordMessage::from).collect();
-        SnapshotMessage { last_session, records }.encode_to_vec().into()
+        let records = self.all().map(RecordMessage::from).collect();
+        let departed = self.all_departed().map(DepartedMessage::from).collect();
+        SnapshotMessage { last_session: self.last_session(), records, departed }.encode_to_vec().into()
     }
 
     /// From [`ShardState::encode`].
@@ -267,7 +290,21 @@ impl ShardState {
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let snapshot = SnapshotMessage::decode(bytes)?;
         let records = snapshot.records.into_iter().map(RecordMessage::decode).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self::from_parts(snapshot.last_session, records))
+        let departed = snapshot.departed.into_iter().map(DepartedMessage::decode).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::from_parts(snapshot.last_session, records, departed))
+    }
+}
+
+impl DepartedMessage {
+    fn decode(self) -> Result<Departed, CodecError> {
+        let record = self.record.ok_or_else(|| missing("the departed session"))?.decode()?;
+        Ok(Departed { record, replaced: self.replaced })
+    }
+}
+
+impl From<&Departed> for DepartedMessage {
+    fn from(departed: &Departed) -> Self {
+        Self { record: Some((&departed.record).into()), replaced: departed.replaced }
     }
 }
 
@@ -384,6 +421,7 @@ mod tests {
                 at: Timestamp(1_700_000_000_000),
             },
             Command::End { key },
+            Command::Forget { keys: vec![key, SessionKey { number: 4, epoch: 1 }] },
             change(SessionChange::Presence(None)),
             change(SessionChange::Presence(Some(available()))),
             change(SessionChange::Interested),
@@ -416,7 +454,9 @@ mod tests {
         state.apply(Command::Change { key, change: SessionChange::Presence(Some(available())) });
         let read = ShardState::decode(&state.encode()).expect("readable");
         assert_eq!(read.all().collect::<Vec<_>>(), state.all().collect::<Vec<_>>());
-        assert_eq!(read.parts().0, state.parts().0);
+        assert!(state.all_departed().count() > 0);
+        assert_eq!(read.all_departed().collect::<Vec<_>>(), state.all_departed().collect::<Vec<_>>());
+        assert_eq!(read.last_session(), state.last_session());
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::links::managers::ManagerHandle;
 pub struct Delivery {
     shard: ShardId,
     term: Term,
-    sessions: Mutex<HashMap<u64, Held>>,
+    /// By number; `None` once the leadership is over.
+    sessions: Mutex<Option<HashMap<u64, Held>>>,
 }
 
 #[derive(Debug)]
@@ -32,6 +33,8 @@ struct Held {
     link: Option<Arc<ManagerHandle>>,
     /// Whether the link's writer is sending what the outbox holds: new stanzas queue behind.
     lagging: bool,
+    /// Whether the session is about to end because its outbox is full: nothing is sent any more.
+    overflowing: bool,
 }
 
 /// Sessions whose outbox is full: they have to end.
@@ -40,53 +43,59 @@ pub type Overflowing = SmallVec<[SessionKey; 1]>;
 impl Delivery {
     /// Nothing yet.
     pub fn new(shard: ShardId, term: Term) -> Self {
-        Self { shard, term, sessions: Mutex::default() }
+        Self { shard, term, sessions: Mutex::new(Some(HashMap::new())) }
     }
 
     fn id(&self, number: u64) -> SessionId {
         SessionId { shard: self.shard, number }
     }
 
-    /// A session that was bound just now over `link`.
+    /// A session that was bound over `link`: its stream has sent nothing and received nothing, whatever was sent to an earlier
+    /// link that the manager did not live to hear of it on.
     pub fn bound(&self, key: SessionKey, link: Arc<ManagerHandle>) {
-        let held = Held {
-            epoch: Epoch(key.epoch),
-            inbox: Some(Inbox::default()),
-            outbox: Outbox::fresh(),
-            link: Some(link),
-            lagging: false,
-        };
-        self.sessions.lock().entry(key.number).or_insert(held);
+        if let Some(sessions) = self.sessions.lock().as_mut() {
+            let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(key));
+            held.inbox = Some(Inbox::default());
+            self.attach(held, key, link, Sequence(0));
+        }
     }
 
-    /// A manager says what it has of a session. Returns up to where its inbound frames are done.
+    /// A manager says what it has of a session. Returns up to where its inbound frames are done; `None`: the leadership is over.
     pub fn announced(
         &self,
         key: SessionKey,
         link: Arc<ManagerHandle>,
         received: Sequence,
         accepted: Sequence,
-    ) -> Sequence {
+    ) -> Option<Sequence> {
         let mut sessions = self.sessions.lock();
-        let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(key));
+        let held = sessions.as_mut()?.entry(key.number).or_insert_with(|| Held::inherited(key));
+        self.attach(held, key, link, received);
+        Some(held.inbox.get_or_insert_with(|| Inbox::from(accepted)).accepted())
+    }
+
+    fn attach(&self, held: &mut Held, key: SessionKey, link: Arc<ManagerHandle>, received: Sequence) {
+        // On the same link, its writer finds what is to be sent from now on where it looks next.
+        let is_queued = held.lagging && held.is_behind(&link);
         held.outbox.resynchronise(received);
-        held.lagging = held.outbox.has_unsent();
-        if held.lagging {
+        held.lagging = held.outbox.has_unsent() && !held.overflowing;
+        if held.lagging && !is_queued {
             link.lag(self.id(key.number));
         }
-        held.link = Some(link);
-        held.inbox.get_or_insert_with(|| Inbox::from(accepted)).accepted()
+        // A link that went before this was known is told of to nobody: see `link_lost`.
+        held.link = (!link.is_gone()).then_some(link);
     }
 
     /// Whether the session's manager has bound or announced it here.
     pub fn knows(&self, key: SessionKey) -> bool {
-        self.sessions.lock().get(&key.number).is_some_and(|held| held.link.is_some())
+        let sessions = self.sessions.lock();
+        sessions.as_ref().and_then(|held| held.get(&key.number)).is_some_and(|held| held.link.is_some())
     }
 
     /// A link has gone: its sessions wait for their manager to come back.
     pub fn link_lost(&self, link: &Arc<ManagerHandle>) {
-        for held in self.sessions.lock().values_mut() {
-            if held.link.as_ref().is_some_and(|it| Arc::ptr_eq(it, link)) {
+        for held in self.sessions.lock().iter_mut().flat_map(HashMap::values_mut) {
+            if held.is_behind(link) {
                 held.link = None;
                 held.lagging = false;
             }
@@ -95,23 +104,33 @@ impl Delivery {
 
     /// A session has ended. Returns its link, and what its client has not taken.
     pub fn ended(&self, key: SessionKey) -> (Option<Arc<ManagerHandle>>, Vec<Arc<Envelope>>) {
-        match self.sessions.lock().remove(&key.number) {
+        match self.sessions.lock().as_mut().and_then(|sessions| sessions.remove(&key.number)) {
             Some(held) => (held.link, held.outbox.into_unconfirmed()),
             None => (None, Vec::new()),
         }
     }
 
+    /// The leadership is over: nothing is delivered or accepted from now on. Returns what no link was ever given, by session.
+    pub fn close(&self) -> Vec<(SessionKey, Vec<Arc<Envelope>>)> {
+        let sessions = self.sessions.lock().take().unwrap_or_default();
+        let unsent = sessions
+            .into_iter()
+            .map(|(number, held)| (SessionKey { number, epoch: held.epoch.0 }, held.outbox.into_unsent()));
+        unsent.filter(|(_, stanzas)| !stanzas.is_empty()).collect()
+    }
+
     /// An inbound frame has come. `None`: the session is not held here in this epoch, or was not announced yet.
     pub fn arrive(&self, number: u64, epoch: Epoch, sequence: Sequence) -> Option<Arrival> {
         let mut sessions = self.sessions.lock();
-        let held = sessions.get_mut(&number).filter(|held| held.epoch == epoch)?;
+        let held = sessions.as_mut()?.get_mut(&number).filter(|held| held.epoch == epoch)?;
         Some(held.inbox.as_mut()?.arrive(sequence))
     }
 
     /// An inbound frame is done with: the manager is told when the prefix has grown.
     pub fn finish(&self, number: u64, epoch: Epoch, sequence: Sequence) {
         let mut sessions = self.sessions.lock();
-        let Some(held) = sessions.get_mut(&number).filter(|held| held.epoch == epoch) else { return };
+        let held = sessions.as_mut().and_then(|held| held.get_mut(&number));
+        let Some(held) = held.filter(|held| held.epoch == epoch) else { return };
         if let Some(accepted) = held.inbox.as_mut().and_then(|inbox| inbox.finish(sequence))
             && let Some(link) = &held.link
         {
@@ -122,23 +141,28 @@ impl Delivery {
     /// The manager confirms what it has delivered.
     pub fn confirm(&self, number: u64, epoch: Epoch, sequence: Sequence) {
         let mut sessions = self.sessions.lock();
-        if let Some(held) = sessions.get_mut(&number).filter(|held| held.epoch == epoch) {
+        let held = sessions.as_mut().and_then(|held| held.get_mut(&number));
+        if let Some(held) = held.filter(|held| held.epoch == epoch) {
             held.outbox.confirm(sequence);
         }
     }
 
-    /// Puts a stanza into the outboxes of sessions and sends it: one frame for each connection manager.
-    pub fn deliver(&self, targets: &[SessionKey], stanza: &Arc<Envelope>) -> Overflowing {
+    /// Puts a stanza into the outboxes of sessions and sends it: one frame for each connection manager. Returns the sessions that
+    /// have to end, once each; `None`: the leadership is over, nobody gets the stanza.
+    pub fn deliver(&self, targets: &[SessionKey], stanza: &Arc<Envelope>) -> Option<Overflowing> {
         let mut overflowing = Overflowing::new();
         let mut frames: SmallVec<[(Arc<ManagerHandle>, Vec<Target>); 2]> = SmallVec::new();
         let mut sessions = self.sessions.lock();
+        let sessions = sessions.as_mut()?;
         for key in targets {
             let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(*key));
             if held.epoch != Epoch(key.epoch) {
                 continue;
             }
-            if held.outbox.push(stanza.clone()).is_err() {
-                overflowing.push(*key);
+            if !held.take(stanza) {
+                if !std::mem::replace(&mut held.overflowing, true) {
+                    overflowing.push(*key);
+                }
                 continue;
             }
             let Some(link) = held.link.as_ref().filter(|_| !held.lagging) else { continue };
@@ -163,16 +187,13 @@ impl Delivery {
                 }
             }
         }
-        overflowing
+        Some(overflowing)
     }
 
     /// The next stanza of a lagging session, for its link's writer. `None`: it lags no longer.
     pub fn next_lagging(&self, number: u64, link: &Arc<ManagerHandle>) -> Option<ToManager> {
         let mut sessions = self.sessions.lock();
-        let held = sessions.get_mut(&number)?;
-        if !held.link.as_ref().is_some_and(|it| Arc::ptr_eq(it, link)) {
-            return None;
-        }
+        let held = sessions.as_mut()?.get_mut(&number).filter(|held| held.is_behind(link) && held.lagging)?;
         let Some((sequence, stanza)) = held.outbox.next_unsent() else {
             held.lagging = false;
             return None;
@@ -190,7 +211,30 @@ impl Delivery {
 impl Held {
     /// A session that another leader has served before, not yet announced.
     fn inherited(key: SessionKey) -> Self {
-        Self { epoch: Epoch(key.epoch), inbox: None, outbox: Outbox::inherited(), link: None, lagging: false }
+        Self {
+            epoch: Epoch(key.epoch),
+            inbox: None,
+            outbox: Outbox::inherited(),
+            link: None,
+            lagging: false,
+            overflowing: false,
+        }
+    }
+
+    fn is_behind(&self, link: &Arc<ManagerHandle>) -> bool {
+        self.link.as_ref().is_some_and(|it| Arc::ptr_eq(it, link))
+    }
+
+    /// Puts a stanza into the outbox. `false`: it is too full for the session to go on. The stanza that finds it so is kept with
+    /// the others, to be routed again; far beyond the limit the next ones are lost with the session.
+    fn take(&mut self, stanza: &Arc<Envelope>) -> bool {
+        if !self.overflowing && self.outbox.push(stanza.clone()).is_ok() {
+            return true;
+        }
+        if self.outbox.push_over(stanza.clone()).is_err() {
+            tracing::warn!("a stanza for a session that is about to end is lost: far too much waits for it");
+        }
+        false
     }
 }
 
@@ -264,7 +308,7 @@ mod tests {
         let (link, _receiver) = link(8);
         delivery.deliver(&[KEY], &message("a"));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
-        assert_eq!(delivery.announced(KEY, link.clone(), Sequence(9), Sequence(4)), Sequence(4));
+        assert_eq!(delivery.announced(KEY, link.clone(), Sequence(9), Sequence(4)), Some(Sequence(4)));
         let Some(ToManager::Deliver { targets, .. }) = delivery.next_lagging(1, &link) else { panic!("nothing") };
         assert_eq!(targets[0].sequence, Sequence(10));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(5)), Some(Arrival::Next));
@@ -289,5 +333,69 @@ mod tests {
         delivery.deliver(&[KEY], &message("b"));
         delivery.confirm(1, Epoch(1), Sequence(1));
         assert_eq!(delivery.ended(KEY).1, [message("b")]);
+    }
+
+    #[test]
+    fn a_stream_that_asks_to_be_bound_again_over_a_new_link_gets_everything_there() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (first, _receiver) = link(8);
+        delivery.bound(KEY, first.clone());
+        delivery.deliver(&[KEY], &message("a"));
+        first.set_gone();
+        delivery.link_lost(&first);
+        let (second, mut receiver) = link(8);
+        delivery.bound(KEY, second.clone());
+        let Some(frame) = delivery.next_lagging(1, &second) else { panic!("nothing") };
+        let ToManager::Deliver { targets, .. } = frame else { panic!("{frame:?}") };
+        assert_eq!(targets[0].sequence, Sequence(1));
+        assert!(delivery.next_lagging(1, &second).is_none());
+        delivery.deliver(&[KEY], &message("b"));
+        assert_eq!(received(&mut receiver), [(1, 2, "b".into())]);
+        assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), Some(Arrival::Next));
+    }
+
+    #[test]
+    fn a_session_bound_over_a_link_that_has_gone_is_not_known_to_have_one() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, _receiver) = link(8);
+        link.set_gone();
+        delivery.link_lost(&link);
+        delivery.bound(KEY, link);
+        assert!(!delivery.knows(KEY));
+    }
+
+    #[test]
+    fn a_full_outbox_ends_its_session_once_and_loses_nothing() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        delivery.deliver(&[KEY], &message("first"));
+        let more = super::super::outbox::STANZAS_MAX + 9;
+        let overflowing: usize =
+            (0..more).filter_map(|_| delivery.deliver(&[KEY], &message("more"))).map(|keys| keys.len()).sum();
+        assert_eq!(overflowing, 1);
+        assert_eq!(delivery.ended(KEY).1.len(), more + 1);
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_delivered_and_what_was_not_sent_is_given_back() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, mut receiver) = link(1);
+        delivery.bound(KEY, link);
+        delivery.deliver(&[KEY], &message("sent"));
+        delivery.deliver(&[KEY], &message("not sent"));
+        assert_eq!(delivery.close(), [(KEY, vec![message("not sent")])]);
+        assert_eq!(delivery.deliver(&[KEY], &message("late")), None);
+        delivery.finish(1, Epoch(1), Sequence(1));
+        assert_eq!(received(&mut receiver), [(1, 1, "sent".into())]);
+    }
+
+    #[test]
+    fn announcing_a_session_again_and_again_takes_no_room() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, _receiver) = link(8);
+        delivery.deliver(&[KEY], &message("a"));
+        for _ in 0..3 {
+            delivery.announced(KEY, link.clone(), Sequence(0), Sequence(0));
+        }
+        assert_eq!(link.lagging(), 1);
     }
 }

@@ -39,7 +39,7 @@ impl Inbox {
         if sequence.0 <= self.received {
             return Arrival::Duplicate;
         }
-        if sequence.0 > self.received + 1 {
+        if sequence.0 - self.received > 1 {
             return Arrival::Gap;
         }
         self.received = sequence.0;

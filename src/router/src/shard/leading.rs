@@ -1,22 +1,31 @@
-//! One leadership of one shard: from the moment when this node has applied everything of its own term until it is deposed.
+//! One leadership of one shard: from the moment when this node has applied everything of its own term until another term begins.
+//!
+//! Between the two it may be *held*: no majority has answered for a while. Nobody else can have led in this term, so that all
+//! that is in memory still holds when a majority answers again; until then events wait.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vesta_engine::ports::Undecided;
 use vesta_engine::store::Fence;
 use vesta_engine::{Account, Session, SessionKey};
-use vesta_wire::{Epoch, ShardId, Term};
-use vesta_xmpp::{BareJid, Envelope, StreamError};
+use vesta_wire::attach::ToManager;
+use vesta_wire::{Epoch, SessionId, ShardId, Term};
+use vesta_xmpp::stanza_error::Condition;
+use vesta_xmpp::stream_error::StreamCondition;
+use vesta_xmpp::{BareJid, Envelope, StanzaType, StreamError};
 
+use super::dedup::Seen;
 use super::delivery::Delivery;
-use super::queue::{Pushed, Queues, run_inline};
-use super::state::{Command, Outcome, Record, ShardState};
-use super::work::Work;
+use super::process::process;
+use super::queue::{Phase, Pushed, Queues, Turn, contain, run_inline};
+use super::state::{Command, Departed, Outcome, ShardState};
+use super::work::{Arrived, Token, Work, overloaded};
 use crate::clock;
 use crate::raft::{Group, Machine, RestoreError};
 use crate::router::Router;
@@ -45,8 +54,8 @@ impl Machine for ShardMachine {
 
 /// Why an event came back.
 pub enum Refused {
-    /// The leadership has ended.
-    Ended(Box<Work>),
+    /// The leadership is over.
+    Over(Box<Work>),
     /// The account's queue is full.
     Full(Box<Work>),
 }
@@ -68,69 +77,93 @@ pub struct Leading {
     pub group: Group<ShardMachine>,
     /// Inboxes and outboxes.
     pub delivery: Delivery,
+    /// The stanzas that were worked at.
+    pub seen: Seen,
     queues: Queues,
+    /// Departed sessions that are seen to, and whether their contacts have been told. Bounded by the replicated state.
+    departing: Mutex<HashMap<SessionKey, bool>>,
     /// What could not be finished at once.
     tasks: TaskTracker,
     /// The router's: ends the tasks with the process.
     cancel: CancellationToken,
-    ended: AtomicBool,
+    over: CancellationToken,
 }
 
+/// A leadership's life.
 impl Leading {
     /// Begins to lead.
-    pub fn new(router: Arc<Router>, shard: ShardId, generation: u64, term: Term, group: Group<ShardMachine>) -> Self {
+    pub fn new(router: Arc<Router>, shard: ShardId, term: Term, group: Group<ShardMachine>) -> Self {
         Self {
             shard,
-            fence: Fence { shard: shard.0, generation, term: term.0 },
+            fence: Fence { shard: shard.0, generation: router.generation(), term: term.0 },
             since: clock::instant(),
             group,
             delivery: Delivery::new(shard, term),
+            seen: Seen::default(),
             queues: Queues::default(),
+            departing: Mutex::default(),
             tasks: TaskTracker::new(),
             cancel: router.cancel.child_token(),
-            ended: AtomicBool::new(false),
+            over: CancellationToken::new(),
             router,
         }
     }
 
+    /// No majority answers: from now on events wait.
+    pub fn hold(&self) {
+        self.queues.enter(Phase::Held);
+    }
+
+    /// A majority answers again: events are worked at, those that waited first.
+    pub fn resume(self: &Arc<Self>) {
+        self.enter(Phase::Open);
+    }
+
     /// Ends. What waits goes where it can go: stanzas for accounts to the next leader, clients' frames back to their managers. What
     /// is under way runs to its end: it can do no harm, since its proposals find no leader and its writes are fenced.
-    pub async fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
-        for work in self.queues.drain() {
-            self.hand_on(work);
+    pub async fn end(self: &Arc<Self>) {
+        self.over.cancel();
+        for (key, stanzas) in self.delivery.close() {
+            self.send_after(key, stanzas);
         }
+        self.enter(Phase::Over);
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    fn hand_on(&self, work: Work) {
-        match work {
-            Work::Inbound { stanza, token } => self.router.route(stanza, token),
-            Work::Outbound { token, .. } => token.abandon(),
-            other => {
-                self.refuse(other);
-            }
+    fn enter(self: &Arc<Self>, phase: Phase) {
+        for (account, caches) in self.queues.enter(phase) {
+            self.start(account, caches);
         }
     }
 
+    /// What a session was never sent is sent after it, to the next leader: to its full JID, since other sessions have it already.
+    fn send_after(&self, key: SessionKey, stanzas: Vec<Arc<Envelope>>) {
+        let Some(session) = self.session(key) else { return };
+        // A push without `from` is of the leader's own making: it is made anew when the roster is read again.
+        for stanza in stanzas.into_iter().filter(|stanza| stanza.from.is_some()) {
+            let stanza = Arc::unwrap_or_clone(stanza).with_to(session.jid.clone());
+            self.pass(Arrived { stanza: Arc::new(stanza), ingress: None, token: Token::none() });
+        }
+    }
+
+    fn pass(&self, arrived: Arrived) {
+        self.router.forward(self.shard, arrived);
+    }
+}
+
+/// Events.
+impl Leading {
     /// Adds an event to an account's queue, and runs it here and now if nobody is at it.
     ///
     /// # Errors
-    /// The event comes back: the leadership has ended, or the account's queue is full.
+    /// The event comes back: the leadership is over, or the account's queue is full.
     pub fn submit(self: &Arc<Self>, account: &BareJid, work: Work) -> Result<(), Refused> {
-        if self.ended.load(Ordering::SeqCst) {
-            return Err(Refused::Ended(Box::new(work)));
-        }
         match self.queues.push(account, work) {
             Pushed::Waits => {}
             Pushed::Full(work) => return Err(Refused::Full(work)),
-            Pushed::Run(caches) => {
-                let run = Box::pin(run(self.clone(), account.clone(), caches));
-                if let Some(rest) = run_inline(run) {
-                    self.spawn(rest);
-                }
-            }
+            Pushed::Over(work) => return Err(Refused::Over(work)),
+            Pushed::Run(caches) => self.start(account.clone(), caches),
         }
         Ok(())
     }
@@ -139,8 +172,14 @@ impl Leading {
     pub fn submit_or_refuse(self: &Arc<Self>, account: &BareJid, work: Work) {
         match self.submit(account, work) {
             Ok(()) => {}
-            Err(Refused::Ended(work)) => self.hand_on(*work),
-            Err(Refused::Full(work)) => self.router.metrics.refused(self.refuse(*work)),
+            Err(Refused::Over(work)) => self.hand_on(*work),
+            Err(Refused::Full(work)) => self.refuse(*work),
+        }
+    }
+
+    fn start(self: &Arc<Self>, account: BareJid, caches: Box<Account>) {
+        if let Some(rest) = run_inline(Box::pin(run(self.clone(), account, caches))) {
+            self.spawn(rest);
         }
     }
 
@@ -152,31 +191,70 @@ impl Leading {
         });
     }
 
-    /// Answers an event that found its account's queue full.
-    fn refuse(&self, work: Work) -> &'static str {
+    /// The leadership is over: an event goes to whoever can do something about it.
+    pub fn hand_on(&self, work: Work) {
         match work {
-            Work::Outbound { stanza, .. } | Work::Inbound { stanza, .. } => {
-                if let Some(error) = stanza.error(&super::work::overloaded()) {
-                    self.router.route_back(error);
+            // Dropped undone, it is refused: its router sends it to the next leader, in order with what is behind it.
+            Work::Inbound(arrived) if arrived.token.is_of_router() => {}
+            Work::Inbound(arrived) => self.pass(arrived),
+            // Dropped undone: the manager sends both to the next leader. A lost manager's session ends there too.
+            Work::Outbound { .. } | Work::StreamEnded { .. } => {}
+            Work::Bind { manager, request, .. } | Work::Register { manager, request, .. } => {
+                manager.send(ToManager::NotLeader { request, leader: self.router.leader(self.shard) });
+            }
+            // The next leader finds the session departed and tells its contacts.
+            Work::Ended { undelivered, .. } => {
+                let messages = undelivered.into_iter().filter(|it| matches!(it.kind, StanzaType::Message(_)));
+                for stanza in messages.filter(|stanza| stanza.to.is_some()) {
+                    self.pass(Arrived { stanza, ingress: None, token: Token::none() });
                 }
+            }
+            // The stream must end (T20); the next leader finds that nobody announces its session.
+            Work::Close { session, epoch, error } => {
+                let key = SessionKey { number: session, epoch: epoch.0 };
+                let manager = self.group.read(|machine| machine.0.record(key).map(|record| record.manager.clone()));
+                if let Some(link) = manager.and_then(|manager| self.router.managers.link(&manager)) {
+                    self.send_close(&link, key, error);
+                }
+            }
+            // The dropped sender tells the administrator.
+            Work::Administer { .. } => {}
+        }
+    }
+
+    /// Answers an event that found its account's queue full.
+    fn refuse(&self, work: Work) {
+        self.router.metrics.refused(match work {
+            Work::Inbound(Arrived { stanza, token, .. }) => {
+                self.router.bounce(&stanza, &overloaded());
+                token.done();
                 "stanza"
             }
             Work::Bind { manager, request, .. } => {
-                let result = Err(super::work::overloaded());
-                manager.send(vesta_wire::attach::ToManager::Bound { request, result });
+                manager.send(ToManager::Bound { request, result: Err(overloaded()) });
                 "bind"
             }
             Work::Register { manager, request, stanza } => {
-                if let Some(stanza) = stanza.error(&super::work::overloaded()) {
-                    manager.send(vesta_wire::attach::ToManager::Registered { request, stanza });
+                if let Some(stanza) = stanza.error(&overloaded()) {
+                    manager.send(ToManager::Registered { request, stanza });
                 }
                 "register"
             }
-            // Dropped: the manager announces the session again and is told that it has ended.
-            Work::StreamEnded { .. } | Work::Close { .. } | Work::Ended { .. } => "session",
             // The dropped sender tells the administrator.
             Work::Administer { .. } => "administer",
-        }
+            // Tried again with the next sweep. The others are never refused.
+            Work::StreamEnded { .. } | Work::Outbound { .. } | Work::Close { .. } | Work::Ended { .. } => "session",
+        });
+    }
+
+    /// Has an event processed again after a while: the shard could not agree. The account's other events go on meanwhile.
+    pub fn retry(self: &Arc<Self>, account: &BareJid, work: Work) {
+        let (leading, account) = (self.clone(), account.clone());
+        self.spawn(async move {
+            // Over or not: then it is handed on.
+            let _ = leading.over.run_until_cancelled(tokio::time::sleep(RETRY_AFTER)).await;
+            leading.submit_or_refuse(&account, work);
+        });
     }
 
     /// Proposes a command to the shard and waits until it is applied.
@@ -193,51 +271,75 @@ impl Leading {
             Undecided
         })
     }
+}
 
-    /// Ends a session in the replicated state. `None`: it had ended.
-    ///
-    /// # Errors
-    /// As [`Leading::propose`].
-    pub async fn end_session(&self, key: SessionKey) -> Result<Option<Record>, Undecided> {
-        Ok(match self.propose(Command::End { key }).await? {
-            Outcome::Ended(record) => Some(record),
-            _ => None,
-        })
-    }
-
-    /// A session has left the replicated state: closes its stream with `error`, if one is given, and has its contacts told.
-    pub fn session_gone(self: &Arc<Self>, record: Record, error: Option<StreamError>) {
-        let key = record.session.key;
+/// Sessions.
+impl Leading {
+    /// A session has departed: closes its stream with `error`, or with `conflict` where another has taken its resource, and has its
+    /// contacts told. Does nothing where that is under way.
+    pub fn depart(self: &Arc<Self>, key: SessionKey, error: Option<StreamError>) {
+        let departed = self.group.read(|machine| machine.0.departed(key).cloned());
+        let Some(Departed { record, replaced }) = departed else { return };
+        if self.departing.lock().insert(key, false).is_some() {
+            return;
+        }
         let (link, undelivered) = self.delivery.ended(key);
-        if let Some(error) = error
-            && let Some(link) = link.or_else(|| self.router.managers.link(&record.manager))
-        {
-            let session = vesta_wire::SessionId { shard: self.shard, number: key.number };
-            link.send(vesta_wire::attach::ToManager::Close { session, epoch: Epoch(key.epoch), error });
+        let link = link.filter(|link| !link.is_gone()).or_else(|| self.router.managers.link(&record.manager));
+        let conflict =
+            || StreamError::new(StreamCondition::Conflict).with_text("Another stream has bound this resource.");
+        let error = if replaced { Some(conflict()) } else { error };
+        if let (Some(link), Some(error)) = (link, error) {
+            self.send_close(&link, key, error);
         }
         let account = record.session.jid.to_bare();
         self.submit_or_refuse(&account, Work::Ended { session: record.session, undelivered });
     }
 
-    /// Hands a stanza to sessions; a session whose client is too far behind ends.
-    pub fn deliver(self: &Arc<Self>, account: &BareJid, targets: &[SessionKey], stanza: &Arc<Envelope>) {
-        for key in self.delivery.deliver(targets, stanza) {
-            let error = StreamError::new(vesta_xmpp::stream_error::StreamCondition::ResourceConstraint)
-                .with_text("The client reads too slowly.");
+    fn send_close(&self, link: &crate::links::managers::ManagerHandle, key: SessionKey, error: StreamError) {
+        let session = SessionId { shard: self.shard, number: key.number };
+        link.send(ToManager::Close { session, epoch: Epoch(key.epoch), error });
+    }
+
+    /// The contacts of a departed session have been told.
+    pub fn told(&self, key: SessionKey) {
+        self.departing.lock().insert(key, true);
+    }
+
+    /// Sees to departed sessions that nobody sees to: an earlier leader's, or those whose end was applied late. Has those
+    /// forgotten whose contacts have been told.
+    pub fn settle_departed(self: &Arc<Self>) {
+        let departed: Vec<_> =
+            self.group.read(|machine| machine.0.all_departed().map(|departed| departed.record.session.key).collect());
+        let mut told = Vec::new();
+        for key in departed {
+            let is_told = self.departing.lock().get(&key).copied();
+            match is_told {
+                Some(true) => told.push(key),
+                Some(false) => {}
+                None => self.depart(key, None),
+            }
+        }
+        if told.is_empty() {
+            return;
+        }
+        let leading = self.clone();
+        self.spawn(async move {
+            if leading.propose(Command::Forget { keys: told.clone() }).await.is_ok() {
+                let mut departing = leading.departing.lock();
+                departing.retain(|key, _| !told.contains(key));
+            }
+        });
+    }
+
+    /// Hands a stanza to sessions; a session whose client is too far behind ends. `false`: the leadership is over, nobody got it.
+    pub fn deliver(self: &Arc<Self>, account: &BareJid, targets: &[SessionKey], stanza: &Arc<Envelope>) -> bool {
+        let Some(overflowing) = self.delivery.deliver(targets, stanza) else { return false };
+        for key in overflowing {
+            let error = StreamError::new(StreamCondition::ResourceConstraint).with_text("The client reads too slowly.");
             self.router.metrics.overflowed();
             self.submit_or_refuse(account, Work::Close { session: key.number, epoch: Epoch(key.epoch), error });
         }
-    }
-
-    /// Has an event processed again after a while: the shard could not agree. The queue keeps the account's order meanwhile for
-    /// everything else.
-    pub fn retry(self: &Arc<Self>, key: SessionKey, work: Work) {
-        let Some(session) = self.session(key) else { return };
-        let leading = self.clone();
-        self.spawn(async move {
-            tokio::time::sleep(RETRY_AFTER).await;
-            leading.submit_or_refuse(&session.jid.to_bare(), work);
-        });
+        true
     }
 
     /// The account of a session.
@@ -254,9 +356,29 @@ impl Leading {
 /// Runs the events of one account until none waits.
 async fn run(leading: Arc<Leading>, jid: BareJid, account: Box<Account>) {
     let mut account = Some(account);
-    while let Some(work) = leading.queues.next(&jid, &mut account) {
-        // `next` takes the account only when it returns `None`.
-        let Some(account) = account.as_mut() else { return };
-        super::process::process(&leading, account, work).await;
+    let is_connected = || leading.group.read(|machine| machine.0.is_connected(&jid));
+    while let Some(turn) = leading.queues.next(&jid, &mut account, is_connected) {
+        match turn {
+            Turn::HandOn(work) => leading.hand_on(work),
+            Turn::Process(work) => {
+                let caches = account.get_or_insert_with(|| Box::new(Account::new(jid.clone())));
+                let stanza = work.stanza();
+                match contain("an account's event", process(&leading, caches, work)).await {
+                    Some(()) => {
+                        if let Some((_, token)) = stanza {
+                            token.done();
+                        }
+                    }
+                    None => {
+                        // What a panic has left of the caches is not to be relied on.
+                        account = None;
+                        if let Some((stanza, token)) = stanza {
+                            leading.router.bounce(&stanza, &Condition::InternalServerError.into());
+                            token.give_up();
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -5,12 +5,14 @@
 //!  ┌──────────────────────┐   ┌─────────────────────────────────────────┐
 //!  │ state: who is bound  │   │ queue: the events of each account       │
 //!  │ codec: as log entries│   │ delivery: inbox and outbox per session  │
+//!  │                      │   │ dedup: which stanzas were worked at     │
 //!  └──────────────────────┘   └─────────────────────────────────────────┘
 //! ```
 //!
 //! [`leading::Leading`] is made when this node becomes the leader and dropped when it no longer is; it holds the shard's fence.
 
 pub mod codec;
+pub mod dedup;
 pub mod delivery;
 pub mod inbox;
 pub mod leading;

@@ -51,9 +51,25 @@ impl Outbox {
         if self.stanzas.len() >= STANZAS_MAX || self.bytes + stanza.weight() > BYTES_MAX {
             return Err(Full);
         }
+        self.append(stanza);
+        Ok(())
+    }
+
+    /// Adds a stanza of a session that ends because it is full: that one and what follows until the end are not to be lost.
+    ///
+    /// # Errors
+    /// [`Full`], at twice the limit.
+    pub fn push_over(&mut self, stanza: Arc<Envelope>) -> Result<(), Full> {
+        if self.stanzas.len() >= 2 * STANZAS_MAX || self.bytes + stanza.weight() > 2 * BYTES_MAX {
+            return Err(Full);
+        }
+        self.append(stanza);
+        Ok(())
+    }
+
+    fn append(&mut self, stanza: Arc<Envelope>) {
         self.bytes += stanza.weight();
         self.stanzas.push_back(stanza);
-        Ok(())
     }
 
     /// Takes the next stanza to hand to the link, with its number. `None`: all are sent, or the numbers are not known.
@@ -77,7 +93,7 @@ impl Outbox {
     /// Forgets what the manager has confirmed. Numbers never sent are ignored: only a faulty manager confirms them.
     pub fn confirm(&mut self, up_to: Sequence) {
         let Some(first) = self.first else { return };
-        let confirmed = (up_to.0 + 1).saturating_sub(first).min(self.sent as u64) as usize;
+        let confirmed = up_to.0.saturating_add(1).saturating_sub(first).min(self.sent as u64) as usize;
         for stanza in self.stanzas.drain(..confirmed) {
             self.bytes -= stanza.weight();
         }
@@ -92,9 +108,15 @@ impl Outbox {
     pub fn resynchronise(&mut self, received: Sequence) {
         match self.first {
             Some(_) => self.confirm(received),
-            None => self.first = Some(received.0 + 1),
+            None => self.first = Some(received.0.saturating_add(1)),
         }
         self.sent = 0;
+    }
+
+    /// Everything that was not sent, oldest first.
+    pub fn into_unsent(mut self) -> Vec<Arc<Envelope>> {
+        self.stanzas.drain(..self.sent);
+        self.stanzas.into()
     }
 
     /// Everything that was not confirmed, oldest first.
@@ -177,6 +199,19 @@ mod tests {
             outbox.push(message("a")).expect("room");
         }
         assert_eq!(outbox.push(message("b")), Err(Full));
-        assert_eq!(outbox.into_unconfirmed().len(), STANZAS_MAX);
+        for _ in 0..STANZAS_MAX {
+            outbox.push_over(message("c")).expect("room until the session has ended");
+        }
+        assert_eq!(outbox.push_over(message("d")), Err(Full));
+        assert_eq!(outbox.into_unconfirmed().len(), 2 * STANZAS_MAX);
+    }
+
+    #[test]
+    fn what_was_never_sent_is_told_from_what_was() {
+        let mut outbox = Outbox::fresh();
+        outbox.push(message("a")).expect("room");
+        outbox.push(message("b")).expect("room");
+        outbox.next_unsent();
+        assert_eq!(outbox.into_unsent(), [message("b")]);
     }
 }

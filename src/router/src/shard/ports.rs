@@ -1,25 +1,65 @@
 //! The engine's ports, on a shard's leader: the world of one event.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use vesta_engine::ports::{Sessions, Undecided};
 use vesta_engine::store::{Fence, Store};
 use vesta_engine::{Hosts, Ports, Session, SessionChange, SessionKey, Timestamp};
 use vesta_wire::Epoch;
+use vesta_wire::forward::IngressId;
 use vesta_xmpp::{BareJid, Envelope, StreamError};
 
 use super::leading::Leading;
 use super::state::{Command, Outcome};
-use super::work::{Token, Work};
+use super::work::{Arrived, Token, Work};
 use crate::clock;
 
 /// See the module's documentation.
 pub struct ShardPorts<'a> {
     /// The shard's leader.
-    pub leading: &'a Arc<Leading>,
-    /// The inbound frame that stands behind the event, if one does.
-    pub token: Token,
+    leading: &'a Arc<Leading>,
+    /// Who waits for what the event brings forth.
+    token: Token,
+    /// The client's frame that the event is, if it is one: what it brings forth is numbered after it.
+    ingress: Option<IngressId>,
+    parts: AtomicU32,
+    /// Whether a stanza was delivered after the leadership had ended: nobody got it.
+    is_futile: AtomicBool,
+}
+
+impl<'a> ShardPorts<'a> {
+    /// For an event that nobody waits for.
+    pub fn new(leading: &'a Arc<Leading>) -> Self {
+        Self::with(leading, Token::none(), None)
+    }
+
+    /// For a stanza from a client.
+    pub fn of_frame(leading: &'a Arc<Leading>, token: &Token, ingress: IngressId) -> Self {
+        Self::with(leading, token.clone(), Some(ingress))
+    }
+
+    /// For a stanza to the account.
+    pub fn of_stanza(leading: &'a Arc<Leading>, token: &Token) -> Self {
+        Self::with(leading, token.clone(), None)
+    }
+
+    fn with(leading: &'a Arc<Leading>, token: Token, ingress: Option<IngressId>) -> Self {
+        Self { leading, token, ingress, parts: AtomicU32::new(0), is_futile: AtomicBool::new(false) }
+    }
+
+    /// The event is over. Whether it was to some effect: if not, the leadership had ended, and the event is the next leader's.
+    pub fn finish(self) -> bool {
+        self.token.done();
+        !self.is_futile.into_inner()
+    }
+
+    /// The same stanza gets the same number when its frame is worked at again, by another leader.
+    fn next_part(&self) -> Option<IngressId> {
+        let part = self.parts.fetch_add(1, Ordering::Relaxed);
+        self.ingress.map(|ingress| IngressId { part, ..ingress })
+    }
 }
 
 #[async_trait]
@@ -53,11 +93,14 @@ impl Ports for ShardPorts<'_> {
     }
 
     fn deliver(&self, account: &BareJid, targets: &[SessionKey], stanza: Arc<Envelope>) {
-        self.leading.deliver(account, targets, &stanza);
+        if !self.leading.deliver(account, targets, &stanza) {
+            self.is_futile.store(true, Ordering::Relaxed);
+        }
     }
 
     fn route(&self, stanza: Envelope) {
-        self.leading.router.route(Arc::new(stanza), self.token.clone());
+        let ingress = self.next_part();
+        self.leading.router.route(Arrived { stanza: Arc::new(stanza), ingress, token: self.token.clone() });
     }
 
     async fn close(&self, account: &BareJid, key: SessionKey, error: StreamError) {

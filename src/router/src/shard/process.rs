@@ -2,112 +2,139 @@
 
 use std::sync::Arc;
 
-use vesta_engine::{Account, SessionKey};
+use vesta_engine::ports::Undecided;
+use vesta_engine::{Account, Session, SessionKey};
 use vesta_wire::attach::{BoundSession, EndReason, RequestId, ToManager};
+use vesta_wire::forward::IngressId;
 use vesta_wire::{Epoch, Sequence, SessionId, StreamId};
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
-use vesta_xmpp::{StanzaError, StreamError};
+use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
 use super::ports::ShardPorts;
 use super::state::{Command, Outcome};
-use super::work::{Token, Work};
+use super::work::{Arrived, Token, Work};
 use crate::clock;
 use crate::links::managers::ManagerHandle;
 
 /// Processes one event. Events of the account come one after the other.
 pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) {
     let engine = &leading.router.engine;
-    let ports = |token| ShardPorts { leading, token };
     match work {
-        Work::Outbound { session, epoch, stanza, token } => {
-            // A session that has ended meanwhile has nothing to say any more.
-            if let Some(session) = leading.session(SessionKey { number: session, epoch: epoch.0 }) {
-                engine.outbound(account, &session, stanza, &ports(token)).await;
-            }
-        }
-        Work::Inbound { stanza, token } => engine.inbound(account, stanza, &ports(token)).await,
+        Work::Outbound { ingress, stanza, token } => outbound(leading, account, ingress, stanza, token).await,
+        Work::Inbound(arrived) => inbound(leading, account, arrived).await,
         Work::Bind { manager, request, resource, stream } => {
-            bind(leading, account, manager, request, resource, stream).await;
+            manager.send(match bind(leading, account, &manager, resource, stream).await.transpose() {
+                Some(result) => ToManager::Bound { request, result },
+                // It may be bound yet. The manager asks again, here or elsewhere, and its stream gets the session that it has.
+                None => ToManager::NotLeader { request, leader: leading.router.leader(leading.shard) },
+            });
         }
         Work::StreamEnded { session, epoch, reason, said_by } => {
-            stream_ended(leading, SessionKey { number: session, epoch: epoch.0 }, reason, said_by).await;
+            stream_ended(leading, &account.jid, SessionKey { number: session, epoch: epoch.0 }, reason, said_by).await;
         }
         Work::Close { session, epoch, error } => {
-            close(leading, SessionKey { number: session, epoch: epoch.0 }, error).await;
+            close(leading, &account.jid, SessionKey { number: session, epoch: epoch.0 }, error).await;
         }
-        Work::Ended { session, undelivered } => {
-            engine.ended(account, &session, &ports(Token::none())).await;
-            if !undelivered.is_empty() {
-                engine.undelivered(account, undelivered, &ports(Token::none())).await;
-            }
-        }
+        Work::Ended { session, undelivered } => ended(leading, account, &session, undelivered).await,
         Work::Administer { command, reply } => {
-            let outcome = engine.administer(account, command, &ports(Token::none())).await;
+            let outcome = engine.administer(account, command, &ShardPorts::new(leading)).await;
             // The administrator may have gone away: the command is carried out all the same.
             let _ = reply.send(outcome);
         }
         Work::Register { manager, request, stanza } => {
-            let host = account.jid.to_domain();
-            let stanza = engine.register(account, &host, &stanza, &ports(Token::none())).await;
-            manager.send(ToManager::Registered { request, stanza });
+            register(leading, account, &manager, request, &stanza).await;
         }
     }
 }
 
-/// Binds a resource: the one asked for, or a random one (RFC 6120 §7.6, §7.7). The newest stream wins a conflict.
+/// A stanza from a session's client.
+async fn outbound(
+    leading: &Arc<Leading>,
+    account: &mut Account,
+    ingress: IngressId,
+    stanza: Arc<Envelope>,
+    token: Token,
+) {
+    let key = SessionKey { number: ingress.session.number, epoch: ingress.epoch.0 };
+    // A session that has ended meanwhile has nothing to say any more.
+    let Some(session) = leading.session(key) else { return token.done() };
+    let ports = ShardPorts::of_frame(leading, &token, ingress);
+    leading.router.engine.outbound(account, &session, stanza, &ports).await;
+    if ports.finish() {
+        token.done();
+    }
+}
+
+/// A stanza for the account.
+async fn inbound(leading: &Arc<Leading>, account: &mut Account, arrived: Arrived) {
+    let Arrived { stanza, ingress, token } = arrived;
+    if ingress.is_some_and(|ingress| leading.seen.contains(&account.jid, ingress)) {
+        leading.router.metrics.recognised();
+        return token.done();
+    }
+    let ports = ShardPorts::of_stanza(leading, &token);
+    leading.router.engine.inbound(account, stanza.clone(), &ports).await;
+    if !ports.finish() {
+        return leading.hand_on(Work::Inbound(Arrived { stanza, ingress, token }));
+    }
+    if let Some(ingress) = ingress {
+        leading.seen.insert(&account.jid, ingress);
+    }
+    token.done();
+}
+
+/// Binds a resource: the one asked for, or a random one (RFC 6120 §7.6, §7.7). The newest stream wins a conflict. `None`: the
+/// shard can't agree just now.
 async fn bind(
     leading: &Arc<Leading>,
     account: &Account,
-    manager: Arc<ManagerHandle>,
-    request: RequestId,
+    manager: &Arc<ManagerHandle>,
     resource: Option<String>,
     stream: StreamId,
-) {
+) -> Result<Option<BoundSession>, StanzaError> {
+    let refused = |condition: Condition, text: &str| StanzaError::new(condition).with_text(text);
     let resource = resource.unwrap_or_else(clock::random_id);
-    let result = match account.jid.with_resource(&resource) {
-        Ok(jid) => {
-            let command = Command::Bind { jid: jid.clone(), manager: manager.name.clone(), stream, at: clock::now() };
-            match leading.propose(command).await {
-                Ok(Outcome::Bound { session, replaced }) => {
-                    leading.delivery.bound(session, manager.clone());
-                    if let Some(replaced) = replaced {
-                        let error = StreamError::new(StreamCondition::Conflict)
-                            .with_text("Another stream has bound this resource.");
-                        leading.session_gone(replaced, Some(error));
-                    }
-                    leading.router.metrics.bound();
-                    let id = SessionId { shard: leading.shard, number: session.number };
-                    Ok(BoundSession { session: id, epoch: Epoch(session.epoch), jid })
-                }
-                Ok(_) => Err(StanzaError::new(Condition::ResourceConstraint)
-                    .with_text("This account has as many sessions as it may have.")),
-                Err(_) => Err(StanzaError::new(Condition::ResourceConstraint)
-                    .with_text("The server can't agree on the session just now. Try again later.")),
+    let jid = account.jid.with_resource(&resource);
+    let jid = jid.map_err(|error| refused(Condition::BadRequest, &error.to_string()))?;
+    let command = Command::Bind { jid: jid.clone(), manager: manager.name.clone(), stream, at: clock::now() };
+    match leading.propose(command).await {
+        Ok(Outcome::Bound { session: key, replaced }) => {
+            leading.delivery.bound(key, manager.clone());
+            if let Some(replaced) = replaced {
+                leading.depart(replaced, None);
             }
+            leading.router.metrics.bound();
+            let session = SessionId { shard: leading.shard, number: key.number };
+            // Not `jid` where the stream had been bound before: then it keeps what it got.
+            let jid = leading.session(key).map_or(jid, |session| session.jid.clone());
+            Ok(Some(BoundSession { session, epoch: Epoch(key.epoch), jid }))
         }
-        Err(error) => Err(StanzaError::new(Condition::BadRequest).with_text(error.to_string())),
-    };
-    manager.send(ToManager::Bound { request, result });
+        Ok(_) => Err(refused(Condition::ResourceConstraint, "This account has as many sessions as it may have.")),
+        Err(Undecided) => Ok(None),
+    }
 }
 
 /// A stream has ended at its manager: so does its session.
 async fn stream_ended(
     leading: &Arc<Leading>,
+    account: &BareJid,
     key: SessionKey,
     reason: EndReason,
     said_by: Option<(Arc<ManagerHandle>, Sequence)>,
 ) {
-    match leading.end_session(key).await {
-        Ok(Some(record)) => {
-            tracing::debug!(jid = %record.session.jid, ?reason, "session ended");
-            leading.session_gone(record, None);
+    match leading.propose(Command::End { key }).await {
+        Ok(Outcome::Ended) => {
+            tracing::debug!(%account, session = key.number, ?reason, "session ended");
+            // Where nobody said so there may be a stream after all.
+            let lost = StreamError::new(StreamCondition::Reset).with_text("The session was lost.");
+            leading.depart(key, said_by.is_none().then_some(lost));
         }
-        Ok(None) => {}
+        Ok(_) => {}
         Err(_) => {
             let again = Work::StreamEnded { session: key.number, epoch: Epoch(key.epoch), reason, said_by };
-            return leading.retry(key, again);
+            return leading.retry(account, again);
         }
     }
     if let Some((manager, sequence)) = said_by {
@@ -117,10 +144,44 @@ async fn stream_ended(
 }
 
 /// Ends a session and its stream with an error.
-async fn close(leading: &Arc<Leading>, key: SessionKey, error: StreamError) {
-    match leading.end_session(key).await {
-        Ok(Some(record)) => leading.session_gone(record, Some(error)),
-        Ok(None) => {}
-        Err(_) => leading.retry(key, Work::Close { session: key.number, epoch: Epoch(key.epoch), error }),
+async fn close(leading: &Arc<Leading>, account: &BareJid, key: SessionKey, error: StreamError) {
+    match leading.propose(Command::End { key }).await {
+        Ok(Outcome::Ended) => leading.depart(key, Some(error)),
+        Ok(_) => {}
+        Err(_) => {
+            leading.retry(account, Work::Close { session: key.number, epoch: Epoch(key.epoch), error });
+        }
     }
+}
+
+/// A session has departed: its contacts are told, and what it has not taken goes elsewhere.
+async fn ended(leading: &Arc<Leading>, account: &mut Account, session: &Arc<Session>, undelivered: Vec<Arc<Envelope>>) {
+    let ports = ShardPorts::new(leading);
+    let engine = &leading.router.engine;
+    // Only a leader that takes over finds both: the contacts have been told of the newer session by then.
+    let is_superseded = leading.group.read(|machine| {
+        machine.0.records(&account.jid).any(|it| it.session.jid == session.jid && it.session.available.is_some())
+    });
+    if !is_superseded {
+        engine.ended(account, session, &ports).await;
+    }
+    if !undelivered.is_empty() {
+        engine.undelivered(account, undelivered, &ports).await;
+    }
+    if ports.finish() {
+        leading.told(session.key);
+    }
+}
+
+/// In-band registration before authentication (XEP-0077).
+async fn register(
+    leading: &Arc<Leading>,
+    account: &mut Account,
+    manager: &ManagerHandle,
+    request: RequestId,
+    stanza: &Envelope,
+) {
+    let host = account.jid.to_domain();
+    let stanza = leading.router.engine.register(account, &host, stanza, &ShardPorts::new(leading)).await;
+    manager.send(ToManager::Registered { request, stanza });
 }

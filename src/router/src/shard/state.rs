@@ -2,6 +2,10 @@
 //!
 //! A deterministic machine: every replica applies the same [`Command`]s in the same order. Each command may come twice, since
 //! a proposal that timed out may have been committed.
+//!
+//! A session that has ended stays here as [`Departed`] until its leader has told the contacts and said [`Command::Forget`]: so a
+//! leader that dies in between leaves nobody online who is not (P5), and neither does an end that was applied after its proposer
+//! had stopped waiting.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,6 +29,15 @@ pub struct Record {
     pub stream: StreamId,
 }
 
+/// A session that has ended, and whose contacts may not know yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departed {
+    /// The session as it was.
+    pub record: Record,
+    /// Whether another stream has taken its resource.
+    pub replaced: bool,
+}
+
 /// A change of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -39,10 +52,15 @@ pub enum Command {
         /// When.
         at: Timestamp,
     },
-    /// Ends a session.
+    /// Ends a session: it has departed.
     End {
         /// Which.
         key: SessionKey,
+    },
+    /// All that follows from these sessions' ends is done.
+    Forget {
+        /// Which.
+        keys: Vec<SessionKey>,
     },
     /// Changes what is known of a session.
     Change {
@@ -60,14 +78,14 @@ pub enum Outcome {
     Bound {
         /// The new session.
         session: SessionKey,
-        /// The session that had the resource before.
-        replaced: Option<Record>,
+        /// The session that had the resource before: it has departed.
+        replaced: Option<SessionKey>,
     },
     /// The account has [`SESSIONS_PER_ACCOUNT_MAX`] sessions.
     TooMany,
-    /// Ended: the session as it was.
-    Ended(Record),
-    /// Changed.
+    /// The session has departed, now or before.
+    Ended,
+    /// Changed, or forgotten.
     Changed,
     /// The command named a session that is not there, or an older epoch of it.
     Unknown,
@@ -80,6 +98,8 @@ pub struct ShardState {
     last_session: u64,
     /// By number.
     sessions: BTreeMap<u64, Record>,
+    /// Those that have ended, by number.
+    departed: BTreeMap<u64, Departed>,
     /// Numbers by account, in the order of binding.
     accounts: HashMap<BareJid, SmallVec<[u64; 2]>>,
     /// How many sessions each manager holds.
@@ -91,10 +111,13 @@ impl ShardState {
     pub fn apply(&mut self, command: Command) -> Outcome {
         match command {
             Command::Bind { jid, manager, stream, at } => self.bind(jid, manager, stream, at),
-            Command::End { key } => match self.record(key) {
-                Some(_) => self.remove(key.number).map_or(Outcome::Unknown, Outcome::Ended),
-                None => Outcome::Unknown,
-            },
+            Command::End { key } => self.end(key),
+            Command::Forget { keys } => {
+                for key in keys {
+                    self.departed.remove(&key.number);
+                }
+                Outcome::Changed
+            }
             Command::Change { key, change } => {
                 let Some(record) = self.sessions.get_mut(&key.number).filter(|it| it.session.key == key) else {
                     return Outcome::Unknown;
@@ -107,18 +130,15 @@ impl ShardState {
 
     fn bind(&mut self, jid: FullJid, manager: ManagerName, stream: StreamId, at: Timestamp) -> Outcome {
         let account = jid.to_bare();
-        let held = self.records(&account).find(|record| record.session.jid == jid).cloned();
-        if let Some(record) = &held
-            && record.manager == manager
-            && record.stream == stream
-        {
+        if let Some(record) = self.records(&account).find(|it| it.manager == manager && it.stream == stream) {
             return Outcome::Bound { session: record.session.key, replaced: None };
         }
-        if held.is_none() && self.accounts.get(&account).map_or(0, SmallVec::len) >= SESSIONS_PER_ACCOUNT_MAX {
+        let replaced = self.records(&account).find(|it| it.session.jid == jid).map(|it| it.session.key);
+        if replaced.is_none() && self.accounts.get(&account).map_or(0, SmallVec::len) >= SESSIONS_PER_ACCOUNT_MAX {
             return Outcome::TooMany;
         }
-        if let Some(record) = &held {
-            self.remove(record.session.key.number);
+        if let Some(key) = replaced {
+            self.depart(key.number, true);
         }
         self.last_session += 1;
         let key = SessionKey { number: self.last_session, epoch: 1 };
@@ -131,7 +151,20 @@ impl ShardState {
             directed: std::collections::BTreeSet::new(),
         };
         self.insert(Record { session: Arc::new(session), manager, stream });
-        Outcome::Bound { session: key, replaced: held }
+        Outcome::Bound { session: key, replaced }
+    }
+
+    fn end(&mut self, key: SessionKey) -> Outcome {
+        if self.record(key).is_some() {
+            self.depart(key.number, false);
+        }
+        if self.departed(key).is_some() { Outcome::Ended } else { Outcome::Unknown }
+    }
+
+    fn depart(&mut self, number: u64, replaced: bool) {
+        if let Some(record) = self.remove(number) {
+            self.departed.insert(number, Departed { record, replaced });
+        }
     }
 
     fn insert(&mut self, record: Record) {
@@ -163,6 +196,21 @@ impl ShardState {
         self.sessions.get(&key.number).filter(|record| record.session.key == key)
     }
 
+    /// The departed session with this key.
+    pub fn departed(&self, key: SessionKey) -> Option<&Departed> {
+        self.departed.get(&key.number).filter(|departed| departed.record.session.key == key)
+    }
+
+    /// All departed sessions.
+    pub fn all_departed(&self) -> impl Iterator<Item = &Departed> {
+        self.departed.values()
+    }
+
+    /// Whether an account has a session.
+    pub fn is_connected(&self, account: &BareJid) -> bool {
+        self.accounts.contains_key(account)
+    }
+
     /// The sessions of an account, in the order of binding.
     pub fn records(&self, account: &BareJid) -> impl Iterator<Item = &Record> {
         self.accounts.get(account).into_iter().flatten().filter_map(|number| self.sessions.get(number))
@@ -188,14 +236,19 @@ impl ShardState {
         self.managers.iter().map(|(name, count)| (name, *count))
     }
 
-    /// For snapshots: the last number given, and every session.
-    pub(super) fn parts(&self) -> (u64, impl Iterator<Item = &Record>) {
-        (self.last_session, self.sessions.values())
+    /// For snapshots: the last number that was given.
+    pub(super) fn last_session(&self) -> u64 {
+        self.last_session
     }
 
     /// From a snapshot.
-    pub(super) fn from_parts(last_session: u64, records: impl IntoIterator<Item = Record>) -> Self {
-        let mut state = Self { last_session, ..Self::default() };
+    pub(super) fn from_parts(
+        last_session: u64,
+        records: impl IntoIterator<Item = Record>,
+        departed: impl IntoIterator<Item = Departed>,
+    ) -> Self {
+        let departed = departed.into_iter().map(|it| (it.record.session.key.number, it)).collect();
+        let mut state = Self { last_session, departed, ..Self::default() };
         for record in records {
             state.insert(record);
         }
@@ -229,10 +282,10 @@ mod tests {
         let first = bind(&mut state, "juliet@example.com/balcony", 1);
         let second = bind(&mut state, "juliet@example.com/balcony", 2);
         let Outcome::Bound { replaced: Some(replaced), .. } = &second else { panic!("{second:?}") };
-        assert_eq!(replaced.session.key, key(&first));
+        assert_eq!(*replaced, key(&first));
         assert_ne!(key(&first), key(&second));
         assert_eq!(state.len(), 1);
-        assert_eq!(state.apply(Command::End { key: key(&first) }), Outcome::Unknown);
+        assert!(state.departed(key(&first)).is_some_and(|departed| departed.replaced));
     }
 
     #[test]
@@ -240,6 +293,8 @@ mod tests {
         let mut state = ShardState::default();
         let first = bind(&mut state, "juliet@example.com/balcony", 1);
         assert_eq!(bind(&mut state, "juliet@example.com/balcony", 1), first);
+        assert_eq!(bind(&mut state, "juliet@example.com/another-random-one", 1), first);
+        assert_eq!(state.len(), 1);
     }
 
     #[test]
@@ -253,14 +308,19 @@ mod tests {
     }
 
     #[test]
-    fn ending_gives_back_the_session_and_leaves_nothing() {
+    fn a_session_that_has_ended_is_kept_until_it_may_be_forgotten() {
         let mut state = ShardState::default();
         let session = key(&bind(&mut state, "juliet@example.com/balcony", 1));
         assert_eq!(state.apply(Command::Change { key: session, change: SessionChange::Interested }), Outcome::Changed);
-        let Outcome::Ended(record) = state.apply(Command::End { key: session }) else { panic!("not ended") };
-        assert!(record.session.interested);
+        assert_eq!(state.apply(Command::End { key: session }), Outcome::Ended);
         assert!(state.is_empty());
         assert_eq!(state.managers().count(), 0);
         assert_eq!(state.accounts.len(), 0);
+        assert_eq!(state.apply(Command::End { key: session }), Outcome::Ended, "again");
+        let departed = state.departed(session).expect("kept");
+        assert!(departed.record.session.interested && !departed.replaced);
+        assert_eq!(state.apply(Command::Forget { keys: vec![session] }), Outcome::Changed);
+        assert_eq!(state.apply(Command::End { key: session }), Outcome::Unknown);
+        assert_eq!(state.all_departed().count(), 0);
     }
 }

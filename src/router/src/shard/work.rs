@@ -1,41 +1,34 @@
 //! The events of an account, and the token that tells when all that an inbound frame brought forth is done.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 use vesta_engine::Session;
 use vesta_engine::engine::{AdminCommand, AdminError};
 use vesta_wire::attach::{EndReason, RequestId};
-use vesta_wire::forward::{FromOwner, IngressId};
-use vesta_wire::{Epoch, Sequence, StreamId};
+use vesta_wire::forward::IngressId;
+use vesta_wire::{Epoch, Sequence, ShardId, StreamId};
 use vesta_xmpp::{Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
-use crate::links::forward::Answers;
 use crate::links::managers::ManagerHandle;
+use crate::links::owner::Answers;
 
 /// An event of one account.
 #[derive(Debug)]
 pub enum Work {
     /// A stanza from a session's client.
     Outbound {
-        /// The session's number.
-        session: u64,
-        /// Its epoch.
-        epoch: Epoch,
+        /// Where it came in: session, epoch and place.
+        ingress: IngressId,
         /// The stanza.
         stanza: Arc<Envelope>,
         /// What it brings forth, and when that is done.
         token: Token,
     },
     /// A stanza for the account.
-    Inbound {
-        /// The stanza.
-        stanza: Arc<Envelope>,
-        /// The frame that it comes from, if a client's.
-        token: Token,
-    },
+    Inbound(Arrived),
     /// A stream has authenticated and wants a resource.
     Bind {
         /// To be answered there.
@@ -67,7 +60,7 @@ pub enum Work {
         /// What its client is told.
         error: StreamError,
     },
-    /// A session is no longer in the replicated state: the contacts have to know, what it has not taken is routed again.
+    /// A session has departed: the contacts have to know, what it has not taken is routed again.
     Ended {
         /// The session as it was.
         session: Arc<Session>,
@@ -92,81 +85,128 @@ pub enum Work {
     },
 }
 
+/// A stanza on its way to the account of its `to`.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The stanza.
+    pub stanza: Arc<Envelope>,
+    /// What it is recognised by when it comes twice; `None` for what a server made itself.
+    pub ingress: Option<IngressId>,
+    /// Who waits for it to be done.
+    pub token: Token,
+}
+
 impl Work {
-    /// Gives the event up without counting the frame behind it as done.
-    pub fn abandon(self) {
-        if let Work::Outbound { token, .. } | Work::Inbound { token, .. } = self {
-            token.abandon();
+    /// Whether the account's queue may be full for it. What a session of the account sends is bounded by the window at its
+    /// manager, and what follows from an event by that event; those can't be refused.
+    pub fn may_be_refused(&self) -> bool {
+        match self {
+            Work::Inbound(_) | Work::Bind { .. } | Work::Administer { .. } | Work::Register { .. } => true,
+            Work::StreamEnded { said_by, .. } => said_by.is_none(),
+            Work::Outbound { .. } | Work::Close { .. } | Work::Ended { .. } => false,
+        }
+    }
+
+    /// Whether it goes before everything that waits: it is older than that. What a session did not take came before what waits
+    /// for the account now (P3).
+    pub fn goes_first(&self) -> bool {
+        matches!(self, Work::Close { .. } | Work::Ended { .. })
+    }
+
+    /// The stanza and the token of an event that has them.
+    pub fn stanza(&self) -> Option<(Arc<Envelope>, Token)> {
+        match self {
+            Work::Outbound { stanza, token, .. } | Work::Inbound(Arrived { stanza, token, .. }) => {
+                Some((stanza.clone(), token.clone()))
+            }
+            _ => None,
         }
     }
 }
 
-/// Follows an inbound frame through everything that it brings forth. When the last clone is dropped, the frame is done: what had
-/// to be stored is stored, what had to be handed to another shard is there.
+/// Follows an inbound frame through everything that it brings forth. Each clone ends by [`Token::done`]; when the last one has,
+/// the frame is accepted: what had to be stored is stored, what had to be handed to another shard is there.
+///
+/// A clone that is dropped otherwise (its queue is gone, the process ends) leaves the frame undone: a client's stays with its
+/// manager, a router's is refused, and each comes again to the next leader.
 #[derive(Clone, Debug, Default)]
 pub struct Token(Option<Arc<Frame>>);
 
 struct Frame {
-    ingress: Option<IngressId>,
-    parts: AtomicU32,
-    abandoned: AtomicBool,
+    outcome: AtomicU8,
     origin: Origin,
 }
+
+/// Nothing was dropped yet.
+const GOING_WELL: u8 = 0;
+/// A clone was dropped undone.
+const UNDONE: u8 = 1;
+/// It counts as done whatever becomes of it.
+const GIVEN_UP: u8 = 2;
 
 /// Where a frame came from, and so who is told when it is done.
 enum Origin {
     /// A client's session. Weak: a frame on its way must not keep a leadership alive that has ended.
-    Session(Weak<Leading>),
+    Session { leading: Weak<Leading>, ingress: IngressId },
     /// Another router.
-    Router { number: u64, answers: Arc<Answers> },
+    Router { answers: Arc<Answers>, number: u64, shard: ShardId },
 }
 
 impl Token {
     /// The token of a client's frame that came in at `leading`.
-    pub fn new(ingress: IngressId, leading: &Arc<Leading>) -> Self {
-        Self::of(Some(ingress), Origin::Session(Arc::downgrade(leading)))
+    pub fn of_session(leading: &Arc<Leading>, ingress: IngressId) -> Self {
+        Self::of(Origin::Session { leading: Arc::downgrade(leading), ingress })
     }
 
     /// The token of a stanza that another router has sent as its frame `number`.
-    pub fn forwarded(ingress: Option<IngressId>, number: u64, answers: &Arc<Answers>) -> Self {
-        Self::of(ingress, Origin::Router { number, answers: answers.clone() })
+    pub fn of_router(answers: &Arc<Answers>, number: u64, shard: ShardId) -> Self {
+        Self::of(Origin::Router { answers: answers.clone(), number, shard })
     }
 
-    fn of(ingress: Option<IngressId>, origin: Origin) -> Self {
-        let (parts, abandoned) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self(Some(Arc::new(Frame { ingress, parts, abandoned, origin })))
+    fn of(origin: Origin) -> Self {
+        Self(Some(Arc::new(Frame { outcome: AtomicU8::new(GOING_WELL), origin })))
     }
 
-    /// The token of something that no client's frame stands behind.
+    /// The token of something that nobody waits for.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// An id for the next stanza that a client's frame brings forth.
-    pub fn next_part(&self) -> Option<IngressId> {
-        let frame = self.0.as_ref()?;
-        let Origin::Session(_) = frame.origin else { return None };
-        let part = frame.parts.fetch_add(1, Ordering::Relaxed);
-        frame.ingress.map(|ingress| IngressId { part, ..ingress })
+    /// Whether another router has sent the stanza: it sends it again where it is not done.
+    pub fn is_of_router(&self) -> bool {
+        matches!(self.0.as_deref(), Some(Frame { origin: Origin::Router { .. }, .. }))
     }
 
-    /// The frame could not be worked at: it must not count as done. Its manager keeps it and sends it to the next leader.
-    pub fn abandon(self) {
+    /// This part of what the frame brought forth is done.
+    pub fn done(mut self) {
+        self.0.take();
+    }
+
+    /// The frame can't be worked at, and could not if it came again: it counts as done.
+    pub fn give_up(mut self) {
+        if let Some(frame) = self.0.take() {
+            frame.outcome.store(GIVEN_UP, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
         if let Some(frame) = &self.0 {
-            frame.abandoned.store(true, Ordering::Relaxed);
+            // Fails where it was given up: that stays.
+            let _ = frame.outcome.compare_exchange(GOING_WELL, UNDONE, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        if *self.abandoned.get_mut() {
-            return;
-        }
+        let done = *self.outcome.get_mut() != UNDONE;
         match &self.origin {
-            Origin::Router { number, answers } => answers.send(FromOwner::Done { number: *number }),
-            Origin::Session(leading) => {
-                if let (Some(leading), Some(ingress)) = (leading.upgrade(), self.ingress) {
+            Origin::Router { answers, number, .. } if done => answers.done(*number),
+            Origin::Router { answers, number, shard } => answers.refuse(*number, *shard),
+            Origin::Session { leading, ingress } => {
+                if let Some(leading) = leading.upgrade().filter(|_| done) {
                     leading.delivery.finish(ingress.session.number, ingress.epoch, ingress.sequence);
                 }
             }
@@ -176,7 +216,10 @@ impl Drop for Frame {
 
 impl std::fmt::Debug for Frame {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Frame({:?})", self.ingress)
+        match &self.origin {
+            Origin::Session { ingress, .. } => write!(formatter, "Frame({ingress:?})"),
+            Origin::Router { number, .. } => write!(formatter, "Frame({number})"),
+        }
     }
 }
 

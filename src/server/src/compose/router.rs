@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use vesta_engine::{Engine, Host, Hosts, Store};
+use vesta_engine::{Engine, Host, Hosts};
 use vesta_router::administration::RouterAdministration;
 use vesta_router::raft::{RaftHost, RaftSettings, abort};
 use vesta_router::{Dialers, Founder, LogPlace, Parts, Router, RouterConfig, RouterMetrics};
@@ -74,23 +74,15 @@ pub async fn build(
     metrics: Arc<RouterMetrics>,
 ) -> Result<RouterParts, ComposeError> {
     let raft_settings = RaftSettings::default();
-    let (raft, generation) = match &config.log {
-        LogPlace::Memory => (RaftHost::in_memory(raft_settings, abort()), store.next_generation().await?),
+    let raft = match &config.log {
+        LogPlace::Memory => RaftHost::in_memory(raft_settings, abort()),
         LogPlace::Disk(path) => {
             make_directory(path)?;
-            (RaftHost::on_disk(path, raft_settings, abort())?, 0)
+            RaftHost::on_disk(path, raft_settings, abort())?
         }
     };
     let hosts = settings.hosts.iter().map(|host| Host { domain: host.domain.clone() });
-    let parts = Parts {
-        config,
-        engine,
-        store: store.clone(),
-        hosts: Arc::new(Hosts::new(hosts)),
-        dialers,
-        generation,
-        metrics,
-    };
+    let parts = Parts { config, engine, store: store.clone(), hosts: Arc::new(Hosts::new(hosts)), dialers, metrics };
     let router = Router::new(parts);
     let note = Arc::new(RwLock::new("not asked yet".to_owned()));
     router.spawn(watch_durability(store.clone(), note.clone()));

@@ -34,11 +34,12 @@ impl From<ToOwner> for proto::ToOwner {
         use to_owner::Frame;
         let frame = match frame {
             ToOwner::Hello { node, version } => Frame::Hello(to_owner::Hello { node: node.0, version }),
-            ToOwner::Stanza { number, shard, ingress, stanza } => Frame::Stanza(to_owner::Stanza {
+            ToOwner::Stanza { number, shard, ingress, restarts, stanza } => Frame::Stanza(to_owner::Stanza {
                 number,
                 shard: shard.0,
                 ingress: ingress.map(Into::into),
                 stanza: Some((&*stanza).into()),
+                restarts,
             }),
         };
         Self { frame: Some(frame) }
@@ -56,6 +57,7 @@ impl TryFrom<proto::ToOwner> for ToOwner {
                 number: stanza.number,
                 shard: ShardId(stanza.shard),
                 ingress: stanza.ingress.map(TryInto::try_into).transpose()?,
+                restarts: stanza.restarts,
                 stanza: required(stanza.stanza, "stanza.stanza")?,
             },
         })

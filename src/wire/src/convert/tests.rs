@@ -244,9 +244,11 @@ fn to_owner() -> impl Strategy<Value = ToOwner> {
     });
     prop_oneof![
         any::<(u64, u32)>().prop_map(|(node, version)| ToOwner::Hello { node: NodeId(node), version }),
-        (any::<(u64, u32)>(), option::of(ingress), envelope()).prop_map(|((number, shard), ingress, stanza)| {
-            ToOwner::Stanza { number, shard: ShardId(shard), ingress, stanza: Arc::new(stanza) }
-        }),
+        (any::<(u64, u32, bool)>(), option::of(ingress), envelope()).prop_map(
+            |((number, shard, restarts), ingress, stanza)| {
+                ToOwner::Stanza { number, shard: ShardId(shard), ingress, restarts, stanza: Arc::new(stanza) }
+            }
+        ),
     ]
 }
 
