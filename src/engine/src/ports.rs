@@ -51,7 +51,7 @@ pub trait Ports: Send + Sync {
 
     /// Sends a stanza on to the owner of its `to`: an account of a local host (this one too), or a remote domain. Stanzas
     /// routed to one address arrive in the order of the calls. What can't be routed comes back to `from` as an error.
-    fn route(&self, stanza: Envelope);
+    fn route(&self, stanza: Arc<Envelope>);
 
     /// Ends a session of the event's own account with a stream error. Its end comes back as an event.
     async fn close(&self, account: &BareJid, key: SessionKey, error: StreamError);

@@ -136,7 +136,7 @@ fn tell_contacts(ports: &dyn Ports, roster: &Roster, stanza: &Envelope) {
 /// Presence that nobody asked for goes where a way is known, and is not missed elsewhere.
 pub(super) fn send(ports: &dyn Ports, stanza: Envelope) {
     if stanza.to.as_ref().is_some_and(|to| ports.reaches(to.domain())) {
-        ports.route(stanza);
+        ports.route(Arc::new(stanza));
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) async fn outbound(context: &mut Context<'_>, to: &Jid, stanza: &Envel
     }
     let push = save(context, after).await?;
     if pass == Pass::Yes {
-        context.ports.route(between(stanza, context.account.jid.clone(), contact.clone()));
+        context.ports.route(Arc::new(between(stanza, context.account.jid.clone(), contact.clone())));
     }
     push.send(context);
     update_visibility(context, &contact, State::of(&before), next);
@@ -190,7 +190,7 @@ fn update_visibility(context: &Context<'_>, contact: &BareJid, before: State, no
 fn answer(context: &Context<'_>, request: Request, contact: &BareJid) {
     if context.ports.reaches(contact.domain()) {
         let stanza = Envelope::new(request.kind()).with_from(context.account.jid.clone());
-        context.ports.route(stanza.with_to(contact.clone()));
+        context.ports.route(Arc::new(stanza.with_to(contact.clone())));
     }
 }
 

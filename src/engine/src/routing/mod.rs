@@ -64,7 +64,7 @@ pub(crate) async fn forward(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     match destination(context, stanza.to.as_ref()) {
         Destination::OwnAccount => to_account(context, stanza).await,
         Destination::Server => to_server(context, &stanza).await,
-        Destination::Elsewhere => context.ports.route(Arc::unwrap_or_clone(stanza)),
+        Destination::Elsewhere => context.ports.route(stanza),
         Destination::Nowhere => bounce(context, &stanza, &Condition::RemoteServerNotFound.into()),
     }
 }
@@ -171,7 +171,7 @@ pub(crate) fn reply(context: &Context<'_>, answer: Envelope) {
         (Some(session), Some(to)) if *to == *session.jid => {
             context.ports.deliver(&context.account.jid, &[session.key], Arc::new(answer));
         }
-        (_, Some(_)) => context.ports.route(answer),
+        (_, Some(_)) => context.ports.route(Arc::new(answer)),
         (_, None) => tracing::debug!("an answer to nobody is dropped"),
     }
 }

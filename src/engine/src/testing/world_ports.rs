@@ -116,15 +116,15 @@ impl Ports for WorldPorts {
         }
     }
 
-    fn route(&self, stanza: Envelope) {
+    fn route(&self, stanza: Arc<Envelope>) {
         let domain = stanza.to.as_ref().expect("a routed stanza has an address").domain().to_owned();
         assert!(stanza.from.is_some(), "a routed stanza says from whom it is");
         assert!(self.reaches(&domain), "routed to nowhere: {domain}");
         let mut state = self.state();
         if self.hosts.serves(&domain) {
-            state.events.push_back(Event::Inbound(Arc::new(stanza)));
+            state.events.push_back(Event::Inbound(stanza));
         } else {
-            state.remote.push_back(stanza);
+            state.remote.push_back(Arc::unwrap_or_clone(stanza));
         }
     }
 

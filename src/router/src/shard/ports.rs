@@ -98,9 +98,9 @@ impl Ports for ShardPorts<'_> {
         }
     }
 
-    fn route(&self, stanza: Envelope) {
+    fn route(&self, stanza: Arc<Envelope>) {
         let ingress = self.next_part();
-        self.leading.router.route(Arrived { stanza: Arc::new(stanza), ingress, token: self.token.clone() });
+        self.leading.router.route(Arrived { stanza, ingress, token: self.token.clone() });
     }
 
     async fn close(&self, account: &BareJid, key: SessionKey, error: StreamError) {
