@@ -51,6 +51,11 @@ impl Inbox {
         if sequence.0 <= self.accepted {
             return None;
         }
+        // Nearly always it is the next one, and none behind it is done yet.
+        if sequence.0 == self.accepted + 1 && self.finished.is_empty() {
+            self.accepted = sequence.0;
+            return Some(sequence);
+        }
         if let Err(at) = self.finished.binary_search(&sequence.0) {
             self.finished.insert(at, sequence.0);
         }
