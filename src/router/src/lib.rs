@@ -19,6 +19,8 @@ pub mod raft;
 pub mod router;
 pub mod shard;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Founder, LogPlace, RouterConfig};
 pub use metrics::RouterMetrics;

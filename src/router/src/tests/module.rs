@@ -1,0 +1,67 @@
+//! A module of the tests: it remembers the messages that nobody took, registers accounts, and has a bug.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use vesta_engine::hooks::{
+    Context, Flow, Hook, Hooks, IqAnswer, IqHandler, IqRequest, Order, RegistrationHandler, Scope, UndeliverableMessage,
+};
+use vesta_engine::module::{Module, Spec};
+
+/// The namespace of the request that meets the bug.
+pub(super) const BUG: &str = "urn:vesta:test:bug";
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(super) struct TestModule {
+    kept: Mutex<Vec<String>>,
+}
+
+impl TestModule {
+    /// The ids of the messages that were kept, in order.
+    pub(super) fn kept(&self) -> Vec<String> {
+        self.kept.lock().clone()
+    }
+}
+
+impl Module for TestModule {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    fn specs(&self) -> &'static [Spec] {
+        &[]
+    }
+
+    fn register(self: Arc<Self>, hooks: &mut Hooks) {
+        hooks.undeliverable_message(Order::Records, self.clone());
+        hooks.registration(self.clone());
+        hooks.iq_get(BUG, "query", Scope::OwnAccount, self);
+    }
+}
+
+#[async_trait]
+impl Hook<UndeliverableMessage> for TestModule {
+    async fn on(&self, _: &mut Context<'_>, event: &mut UndeliverableMessage) -> Flow {
+        if !event.account_exists {
+            return Flow::Continue;
+        }
+        self.kept.lock().push(event.stanza.id.as_deref().unwrap_or_default().to_owned());
+        Flow::Handled
+    }
+}
+
+#[async_trait]
+impl RegistrationHandler for TestModule {
+    async fn answer(&self, _: &mut Context<'_>, _: &IqRequest<'_>) -> IqAnswer {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl IqHandler for TestModule {
+    async fn answer(&self, _: &mut Context<'_>, _: &IqRequest<'_>) -> IqAnswer {
+        panic!("the bug that was asked for")
+    }
+}
