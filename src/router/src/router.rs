@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
@@ -34,6 +35,8 @@ use crate::shard::work::{Arrived, Token, Work, overloaded};
 const ASKED_AT_ONCE: usize = 256;
 /// How many SASL questions may wait. More are answered `temporary-auth-failure`.
 const ASKED_MAX: usize = 8_192;
+/// How long a router that stops waits for the others to take what is on its way to them.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a router reaches others.
 #[derive(Clone)]
@@ -225,13 +228,14 @@ impl Router {
         self.metrics.led_shards.set(self.led_shards().len() as i64);
     }
 
-    /// Whether the leadership of a shard may act, as far as Raft knows.
-    pub fn set_acts(&self, shard: ShardId, acts: bool) {
-        self.with_slot(shard, |slot| slot.acts = acts);
+    /// Whether the leadership of a shard may act, as far as Raft knows. Returns whether it is a change.
+    pub fn set_acts(&self, shard: ShardId, acts: bool) -> bool {
+        let is_change = self.with_slot(shard, |slot| std::mem::replace(&mut slot.acts, acts) != acts);
         self.metrics.led_shards.set(self.led_shards().len() as i64);
-        if acts {
+        if acts && is_change {
             self.forwarder.leader_changed(shard);
         }
+        is_change
     }
 
     /// The leadership of a shard, if this node leads it.
@@ -401,8 +405,10 @@ impl Router {
         }
     }
 
-    /// Stops: leaderships end, links close, tasks are waited for.
+    /// Stops: what is on its way to other routers goes there, leaderships end, links close, tasks are waited for.
     pub async fn stop(&self) {
+        // What is left then is a client's, whose manager sends it again, or it is presence.
+        let _ = tokio::time::timeout(STOP_PATIENCE, self.forwarder.drained()).await;
         self.cancel.cancel();
         for leading in self.held_shards() {
             leading.end().await;

@@ -41,8 +41,8 @@ pub async fn run(router: Arc<Router>) {
 }
 
 fn to_end(router: &Router, leading: &Leading, now: Instant) -> Vec<SessionKey> {
-    let lost = |name: &ManagerName| router.managers.is_lost(name, leading.since, now, router.config.manager_grace);
-    let settled = now.saturating_duration_since(leading.since) > ANNOUNCE_WITHIN;
+    let lost = |name: &ManagerName| router.managers.is_lost(name, leading.since(), now, router.config.manager_grace);
+    let settled = now.saturating_duration_since(leading.since()) > ANNOUNCE_WITHIN;
     leading.group.read(|machine| {
         let lost: Vec<_> = machine.0.managers().filter(|(name, _)| lost(name)).map(|(name, _)| name.clone()).collect();
         if lost.is_empty() && !settled {

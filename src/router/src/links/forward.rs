@@ -52,6 +52,8 @@ struct Shared {
     /// Per shard, how many stanzas wait or are on their way.
     pending: RwLock<Vec<AtomicU32>>,
     total: AtomicUsize,
+    /// Told when nothing is pending any more.
+    emptied: Notify,
     leaders: Mutex<Vec<ShardId>>,
     leader_changed: Notify,
 }
@@ -86,7 +88,9 @@ impl Shared {
 
     fn leave(&self, shard: ShardId) {
         self.pending.read()[shard.0 as usize].fetch_sub(1, Ordering::SeqCst);
-        self.total.fetch_sub(1, Ordering::SeqCst);
+        if self.total.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.emptied.notify_waiters();
+        }
     }
 }
 
@@ -118,6 +122,18 @@ impl Forwarder {
             self.shared.leave(shard);
             error.into_inner().arrived
         })
+    }
+
+    /// Waits until nothing is pending.
+    pub async fn drained(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.shared.emptied.notified());
+            emptied.as_mut().enable();
+            if self.shared.total.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// A shard has another leader.

@@ -110,13 +110,15 @@ async fn follow(router: Arc<Router>, shard: ShardId, group: Group<ShardMachine>)
 
 /// A leader whom no majority has answered for a while waits: nobody else leads in its term, so that it goes on where it was as soon
 /// as one answers.
-fn set_acting(router: &Router, led: &Arc<Leading>, acts: bool) {
+pub(crate) fn set_acting(router: &Router, led: &Arc<Leading>, acts: bool) {
+    if !router.set_acts(led.shard, acts) {
+        return;
+    }
     if acts {
+        tracing::info!(shard = %led.shard, term = led.fence.term, "leads again");
         led.resume();
-        router.set_acts(led.shard, true);
     } else {
-        tracing::warn!(shard = %led.shard, term = led.fence.term, "no majority answers");
-        router.set_acts(led.shard, false);
+        tracing::warn!(shard = %led.shard, term = led.fence.term, "waits: no majority answers, or another router takes over");
         led.hold();
     }
 }
@@ -132,7 +134,7 @@ async fn hand_over_one(own: NodeId, leading: &Leading) {
     let heirs = leading.group.status().voters.into_iter().filter(|voter| *voter != own);
     for heir in heirs {
         match leading.group.transfer_leadership(heir).await {
-            Ok(()) | Err(ChangeError::NotLeader(_)) => return,
+            Ok(()) | Err(ChangeError::NotLeader(_)) => return leading.handed_on().await,
             Err(error) => tracing::warn!(shard = %leading.shard, %heir, %error, "a shard could not be handed over"),
         }
     }

@@ -62,6 +62,8 @@ pub enum Refused {
 
 /// How long to wait before something that the shard could not agree on is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long the end of a leadership waits for what is under way.
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// See the module's documentation.
 pub struct Leading {
@@ -71,8 +73,8 @@ pub struct Leading {
     pub shard: ShardId,
     /// What this leadership writes with.
     pub fence: Fence,
-    /// Since when.
-    pub since: Instant,
+    /// Since when it acts without a break.
+    since: Mutex<Instant>,
     /// The replicated state.
     pub group: Group<ShardMachine>,
     /// Inboxes and outboxes.
@@ -86,7 +88,10 @@ pub struct Leading {
     tasks: TaskTracker,
     /// The router's: ends the tasks with the process.
     cancel: CancellationToken,
+    /// Nothing is worked at any more.
     over: CancellationToken,
+    /// And what waited is handed on.
+    handed_on: CancellationToken,
 }
 
 /// A leadership's life.
@@ -96,7 +101,7 @@ impl Leading {
         Self {
             shard,
             fence: Fence { shard: shard.0, generation: router.generation(), term: term.0 },
-            since: clock::instant(),
+            since: Mutex::new(clock::instant()),
             group,
             delivery: Delivery::new(shard, term),
             seen: Seen::default(),
@@ -105,6 +110,7 @@ impl Leading {
             tasks: TaskTracker::new(),
             cancel: router.cancel.child_token(),
             over: CancellationToken::new(),
+            handed_on: CancellationToken::new(),
             router,
         }
     }
@@ -114,13 +120,21 @@ impl Leading {
         self.queues.enter(Phase::Held);
     }
 
-    /// A majority answers again: events are worked at, those that waited first.
+    /// A majority answers again: events are worked at, those that waited first. Managers that were away meanwhile get their time
+    /// to come back.
     pub fn resume(self: &Arc<Self>) {
+        *self.since.lock() = clock::instant();
         self.enter(Phase::Open);
     }
 
+    /// Since when it acts without a break.
+    pub fn since(&self) -> Instant {
+        *self.since.lock()
+    }
+
     /// Ends. What waits goes where it can go: stanzas for accounts to the next leader, clients' frames back to their managers. What
-    /// is under way runs to its end: it can do no harm, since its proposals find no leader and its writes are fenced.
+    /// is under way is waited for, but not for ever: it can do no harm, since it proposes nothing any more and its writes are
+    /// fenced.
     pub async fn end(self: &Arc<Self>) {
         self.over.cancel();
         for (key, stanzas) in self.delivery.close() {
@@ -128,7 +142,13 @@ impl Leading {
         }
         self.enter(Phase::Over);
         self.tasks.close();
-        self.tasks.wait().await;
+        let _ = tokio::time::timeout(END_PATIENCE, self.tasks.wait()).await;
+        self.handed_on.cancel();
+    }
+
+    /// Waits until the leadership has ended and what waited is handed on.
+    pub async fn handed_on(&self) {
+        let _ = tokio::time::timeout(END_PATIENCE, self.handed_on.cancelled()).await;
     }
 
     fn enter(self: &Arc<Self>, phase: Phase) {
@@ -262,6 +282,10 @@ impl Leading {
     /// # Errors
     /// [`Undecided`]: it may still be applied.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Undecided> {
+        // This node may lead again, in a newer term: then its newer leadership proposes.
+        if self.over.is_cancelled() {
+            return Err(Undecided);
+        }
         let reply = self.group.propose(command.encode()).await.map_err(|error| {
             tracing::warn!(shard = %self.shard, %error, "the shard could not agree");
             Undecided

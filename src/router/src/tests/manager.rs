@@ -29,6 +29,7 @@ pub(super) struct Manager {
     replies: HashMap<RequestId, ToManager>,
     requests: u64,
     streams: u64,
+    announcements: u64,
     /// Sessions that are not confirmed what they receive.
     silent: HashSet<SessionId>,
     /// Sessions whose announcement was refused: they are announced again a little later.
@@ -77,6 +78,7 @@ impl Manager {
             replies: HashMap::new(),
             requests: 0,
             streams: 0,
+            announcements: 0,
             silent: HashSet::new(),
             unsettled: HashSet::new(),
             tasks: TaskTracker::new(),
@@ -210,6 +212,7 @@ impl Manager {
         for id in ids {
             let session = self.sessions.get_mut(&id).expect("it was there");
             session.announced = true;
+            self.announcements += 1;
             let announce = ToRouter::Announce {
                 session: id,
                 epoch: session.bound.epoch,
@@ -457,6 +460,11 @@ impl Manager {
         self.take_frames_for(Duration::from_secs(2)).await;
         let left: Vec<String> = self.sessions[&id].inbox.iter().map(printed).collect();
         assert!(left.is_empty(), "{}: received as well: {left:?}", self.jid(id));
+    }
+
+    /// How many announcements were sent.
+    pub(super) fn times_announced(&self) -> u64 {
+        self.announcements
     }
 
     /// How many of the session's frames are not accepted.
