@@ -29,7 +29,9 @@ pub(crate) async fn create(context: &mut Context<'_>, password: &Secret) -> Resu
     let credentials = credentials(context, password).await?;
     let ports = context.ports;
     context.account.reset(None);
-    let made = ports.store().create_account(ports.fence(), &context.account.jid, &credentials, ports.now()).await?;
+    let made = ports.store().create_account(ports.fence(), &context.account.jid, &credentials, ports.now()).await;
+    context.logins.forget(&context.account.jid);
+    let made = made?;
     context.account.reset(Some(true));
     if made { Ok(()) } else { Err(AccountError::Exists) }
 }
@@ -37,7 +39,10 @@ pub(crate) async fn create(context: &mut Context<'_>, password: &Secret) -> Resu
 pub(crate) async fn set_password(context: &mut Context<'_>, password: &Secret) -> Result<(), AccountError> {
     let credentials = credentials(context, password).await?;
     let ports = context.ports;
-    if !ports.store().set_credentials(ports.fence(), &context.account.jid, &credentials).await? {
+    let changed = ports.store().set_credentials(ports.fence(), &context.account.jid, &credentials).await;
+    // Also after an error: it may have happened.
+    context.logins.forget(&context.account.jid);
+    if !changed? {
         return Err(AccountError::NotFound);
     }
     end_other_sessions(context, || parting("the password has been changed")).await;
@@ -49,7 +54,9 @@ pub(crate) async fn remove(context: &mut Context<'_>) -> Result<(), AccountError
     // Read before it is gone, told after: the contacts learn of nothing that has not happened.
     let contacts: Vec<_> = context.account.roster(ports).await?.items().cloned().collect();
     context.account.reset(None);
-    if !ports.store().remove_account(ports.fence(), &context.account.jid).await? {
+    let removed = ports.store().remove_account(ports.fence(), &context.account.jid).await;
+    context.logins.forget(&context.account.jid);
+    if !removed? {
         return Err(AccountError::NotFound);
     }
     context.account.reset(Some(false));

@@ -8,17 +8,12 @@ use vesta_xmpp::sasl::{Answer, Hash, Question, SaslCondition};
 use vesta_xmpp::{BareJid, Secret};
 
 use crate::accounts::{SALT_BYTES, hmac, run_blocking};
+use crate::logins::Found;
 use crate::store::{StoreError, Verifier};
 use crate::{Engine, Ports};
 
 /// The verifier that a PLAIN password is compared with.
 const PLAIN_HASH: Hash = Hash::Sha256;
-
-/// A verifier, and whether anything may be accepted with it.
-struct Found {
-    verifier: Verifier,
-    genuine: bool,
-}
 
 pub(crate) async fn answer(engine: &Engine, question: Question, ports: &dyn Ports) -> Answer {
     match try_answer(engine, question, ports).await {
@@ -33,11 +28,17 @@ pub(crate) async fn answer(engine: &Engine, question: Question, ports: &dyn Port
 async fn try_answer(engine: &Engine, question: Question, ports: &dyn Ports) -> Result<Answer, StoreError> {
     Ok(match question {
         Question::Salt { account, hash } => {
-            let Found { verifier, .. } = find(engine, &account, hash, ports).await?;
-            Answer::Salt { salt: verifier.salt, iterations: verifier.iterations }
+            let moment = engine.logins.moment();
+            let found = find(engine, &account, hash, ports).await?;
+            let Verifier { salt, iterations, .. } = found.verifier.clone();
+            engine.logins.keep(moment, ports.fence(), &account, hash, found);
+            Answer::Salt { salt, iterations }
         }
         Question::Proof { account, hash, auth_message, proof } => {
-            let Found { verifier, genuine } = find(engine, &account, hash, ports).await?;
+            let Found { verifier, genuine } = match engine.logins.take(ports.fence(), &account, hash) {
+                Some(found) => found,
+                None => find(engine, &account, hash, ports).await?,
+            };
             let keys = Keys { stored_key: verifier.stored_key, server_key: verifier.server_key };
             verdict(keys.verify_proof(hash, &auth_message, &proof).filter(|_| genuine))
         }
@@ -181,6 +182,25 @@ mod tests {
         world.store().take_asked();
         assert!(is_denied(&log_in_by_plain(world, account, "wrong")));
         (world.derivations() - before, world.store().take_asked())
+    }
+
+    #[test]
+    fn a_login_by_scram_reads_the_store_once_and_a_new_password_counts_at_once() {
+        let world = world();
+        let juliet = "juliet@example.com";
+        log_in_by_scram(&world, juliet, "pencil", Hash::Sha1);
+        world.store().take_asked();
+        assert!(!is_denied(&log_in_by_scram(&world, juliet, "pencil", Hash::Sha1)));
+        assert_eq!(world.store().take_asked(), ["credentials"]);
+
+        let (salt, iterations) = salt(&world, juliet, Hash::Sha1);
+        let password = AdminCommand::SetPassword { password: Secret::from("crayon") };
+        world.administer(juliet, password).expect("changed");
+        let salted = scram::salted_password(Hash::Sha1, &Secret::from("pencil"), &salt, iterations);
+        let auth_message = b"n=,r=a,r=ab,s=c,i=1,c=biws,r=ab".to_vec();
+        let proof = Secret::new(scram::client_proof(Hash::Sha1, &salted, &auth_message));
+        let old = Question::Proof { account: jid(juliet), hash: Hash::Sha1, auth_message, proof };
+        assert!(is_denied(&world.authenticate(old)));
     }
 
     #[test]

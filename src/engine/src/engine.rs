@@ -9,6 +9,7 @@ use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{BareJid, Envelope, IqType, Secret, StanzaError, StanzaType, ns};
 
 use crate::hooks::{AccountError, Context, Hooks, IqRequest, Scope, SessionEnded};
+use crate::logins::Logins;
 use crate::module::Module;
 use crate::store::StoreError;
 use crate::{Account, Host, Ports, Session, accounts, authentication, presence, roster, routing};
@@ -40,6 +41,8 @@ pub struct Engine {
     hosts: HashMap<String, Hooks>,
     /// The deployment's secret that unknown accounts' salts come from, once it has been read.
     pub(crate) decoy_secret: OnceLock<Secret>,
+    /// Between SASL's two questions.
+    pub(crate) logins: Logins,
 }
 
 /// What an administrator asks of an account. Runs among the account's other events.
@@ -104,7 +107,7 @@ impl Engine {
     pub fn new(settings: Settings, hosts: impl IntoIterator<Item = (Host, Vec<Arc<dyn Module>>)>) -> Self {
         let settings = Settings { scram_iterations: settings.scram_iterations.max(SCRAM_ITERATIONS_MIN), ..settings };
         let hosts = hosts.into_iter().map(|(host, modules)| (host.domain.clone(), hooks_of(host, modules))).collect();
-        Self { settings, hosts, decoy_secret: OnceLock::new() }
+        Self { settings, hosts, decoy_secret: OnceLock::new(), logins: Logins::default() }
     }
 
     /// The hooks of a virtual host, for what its modules have said of themselves.
@@ -229,7 +232,16 @@ impl Engine {
             tracing::warn!(account = %account.jid, "an event for a domain that is not served is dropped");
             return None;
         };
-        Some(Context { ports, account, host: hooks.host(), hooks, session, settings: &self.settings, parting: None })
+        Some(Context {
+            ports,
+            account,
+            host: hooks.host(),
+            hooks,
+            session,
+            settings: &self.settings,
+            logins: &self.logins,
+            parting: None,
+        })
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `routing` | RFC 6121 §8: who gets a message, an IQ, a presence |
 //! | `presence` | RFC 6121 §4: broadcast, directed presence, probes |
 //! | [`roster`] | RFC 6121 §2, §3 and appendix A: rosters and subscriptions |
-//! | `accounts`, `authentication` | making and removing accounts; SASL's questions |
+//! | `accounts`, `authentication`, `logins` | making and removing accounts; SASL's questions, and what is kept between them |
 //! | [`ports`] | what the engine asks of the world: sessions, delivery, routing, time, chance |
 //! | [`store`] | durable data, as ports |
 //! | [`session`] | a bound session as the cluster knows it |
@@ -25,6 +25,7 @@ pub mod engine;
 mod errors;
 pub mod hooks;
 pub mod host;
+mod logins;
 pub mod module;
 pub mod ports;
 mod presence;

@@ -7,6 +7,7 @@ use vesta_xmpp::{Envelope, Jid, Secret, StreamError};
 use super::Hooks;
 use crate::accounts;
 use crate::engine::Settings;
+use crate::logins::Logins;
 use crate::ports::{Sessions, Undecided};
 use crate::store::{Change, StoreError};
 use crate::{Account, Host, Ports, Session, SessionKey};
@@ -25,6 +26,8 @@ pub struct Context<'a> {
     pub session: Option<&'a Arc<Session>>,
     /// The engine's settings.
     pub settings: &'a Settings,
+    /// The logins that are under way.
+    pub(crate) logins: &'a Logins,
     /// What the session of this event ends with, once it has its answer.
     pub(crate) parting: Option<StreamError>,
 }
