@@ -1,4 +1,4 @@
-//! What bounds peers: who is let in, how fast a session is read, how soon one may guess again (threats T8, T10, T11).
+//! What bounds peers: who is let in, how fast a session is read (threats T8, T10).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use vesta_xmpp::BareJid;
 
+use super::guessing::Guesses;
 use crate::config::{LimitsConfig, Rate};
 use crate::metrics::{ByTransport, LimitLabel, Metrics, TransportLabel};
 
@@ -57,15 +59,16 @@ impl Bucket {
     }
 }
 
-/// Lets connections in and remembers, per address, how many there are and how often authentication failed.
+/// Lets connections in and remembers, per address, how many there are.
 ///
-/// An address is remembered while it has connections, has used up some of its rate, or has failed lately; so the table
-/// is bounded by the connections and by what the listeners can accept while a bucket refills.
+/// An address is remembered while it has connections or has used up some of its rate; so the table is bounded by the
+/// connections and by what the listeners can accept while a bucket refills.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: LimitsConfig,
     metrics: Metrics,
     table: Mutex<Table>,
+    guesses: Guesses,
 }
 
 #[derive(Debug)]
@@ -79,23 +82,15 @@ struct Table {
 struct Address {
     connections: u32,
     bucket: Bucket,
-    failures: u32,
-    failed_at: Instant,
 }
 
-/// Failed authentications of an address that cost nothing.
-const FREE_FAILURES: u32 = 3;
-/// After this long without a failure an address starts anew.
-const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
-/// The longest that an address waits for its next attempt.
-const FAILURE_DELAY_MAX: Duration = Duration::from_secs(8);
 /// The table's size at which it is first tidied.
 const TIDY_AT: usize = 1024;
 
 impl Admission {
     pub(crate) fn new(limits: LimitsConfig, metrics: Metrics) -> Arc<Self> {
         let table = Table { connections: 0, addresses: HashMap::new(), tidy_at: TIDY_AT };
-        Arc::new(Self { limits, metrics, table: Mutex::new(table) })
+        Arc::new(Self { limits, metrics, table: Mutex::new(table), guesses: Guesses::default() })
     }
 
     /// Lets a connection in, or `None` where a limit stands against it: it is to be closed without a word.
@@ -120,12 +115,8 @@ impl Table {
         if self.addresses.len() >= self.tidy_at {
             self.tidy(limits, now);
         }
-        let address = self.addresses.entry(network).or_insert_with(|| Address {
-            connections: 0,
-            bucket: Bucket::new(limits.connection_rate, now),
-            failures: 0,
-            failed_at: now,
-        });
+        let fresh = || Address { connections: 0, bucket: Bucket::new(limits.connection_rate, now) };
+        let address = self.addresses.entry(network).or_insert_with(fresh);
         if address.connections >= limits.connections_per_address {
             return Err(LimitLabel::ConnectionsPerAddress);
         }
@@ -138,11 +129,8 @@ impl Table {
     }
 
     fn tidy(&mut self, limits: &LimitsConfig, now: Instant) {
-        self.addresses.retain(|_, address| {
-            address.connections > 0
-                || !address.bucket.is_full(limits.connection_rate, now)
-                || (address.failures > 0 && now.duration_since(address.failed_at) < FAILURES_FORGOTTEN_AFTER)
-        });
+        self.addresses
+            .retain(|_, address| address.connections > 0 || !address.bucket.is_full(limits.connection_rate, now));
         self.tidy_at = (self.addresses.len() * 2).max(TIDY_AT);
     }
 }
@@ -156,27 +144,19 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Remembers a failed authentication of the connection's address.
-    pub(crate) fn failed(&self, now: Instant) {
-        if let Some(address) = self.admission.table.lock().addresses.get_mut(&self.network) {
-            if now.duration_since(address.failed_at) >= FAILURES_FORGOTTEN_AFTER {
-                address.failures = 0;
-            }
-            address.failures = address.failures.saturating_add(1);
-            address.failed_at = now;
-        }
+    /// How long an attempt at an account has to wait for its outcome (T11).
+    pub(crate) fn delay(&self, account: &BareJid, now: Instant) -> Duration {
+        self.admission.guesses.delay(self.network, account, now)
     }
 
-    /// How long the address has to wait for the outcome of its next attempt (T11): nothing for the first failures,
-    /// then twice as long with each, so that guessing gets slow and nobody's account is locked.
-    pub(crate) fn delay(&self, now: Instant) -> Duration {
-        let table = self.admission.table.lock();
-        let Some(address) = table.addresses.get(&self.network) else { return Duration::ZERO };
-        let beyond = address.failures.saturating_sub(FREE_FAILURES);
-        if beyond == 0 || now.duration_since(address.failed_at) >= FAILURES_FORGOTTEN_AFTER {
-            return Duration::ZERO;
-        }
-        Duration::from_millis(125 << beyond.min(6)).min(FAILURE_DELAY_MAX)
+    /// An attempt at an account has failed.
+    pub(crate) fn failed(&self, account: &BareJid, now: Instant) {
+        self.admission.guesses.failed(self.network, account, now);
+    }
+
+    /// An attempt at an account was right.
+    pub(crate) fn succeeded(&self, account: &BareJid) {
+        self.admission.guesses.succeeded(self.network, account);
     }
 }
 
@@ -266,19 +246,21 @@ mod tests {
         assert_eq!(bucket.take(rate, 0.0, now + Duration::from_secs(2)), Duration::ZERO);
     }
 
+    /// The /64 of a subscriber is one guesser, the next one's is another.
     #[test]
-    fn t11_guessing_gets_slower_and_is_forgotten() {
+    fn t11_connections_of_one_network_guess_together() {
         let admission = admission(|_| ());
         let now = Instant::now();
-        let peer = admit(&admission, BALCONY, now).expect("room");
-        let delays: Vec<_> = (0..12)
-            .map(|_| {
-                peer.failed(now);
-                peer.delay(now).as_millis()
-            })
-            .collect();
-        assert_eq!(delays, [0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 8000, 8000, 8000]);
-        assert_eq!(peer.delay(now + FAILURES_FORGOTTEN_AFTER), Duration::ZERO);
+        let from = |text: &str| admit(&admission, text.parse().expect("an address"), now).expect("room");
+        let juliet = BareJid::parse("juliet@capulet.example").expect("a JID");
+        let (phone, laptop, stranger) = (from("2001:db8:1:2::1"), from("2001:db8:1:2::9"), from("2001:db8:1:3::1"));
+        for _ in 0..4 {
+            phone.failed(&juliet, now);
+        }
+        assert!(!laptop.delay(&juliet, now).is_zero());
+        assert!(stranger.delay(&juliet, now).is_zero());
+        laptop.succeeded(&juliet);
+        assert!(phone.delay(&juliet, now).is_zero());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | [`limits`] | who is let in, how fast is read |
+//! | [`guessing`] | how soon one may guess a password again |
 //! | [`transport`] | TCP or TLS |
 //! | [`negotiate`] | until a resource is bound: everything that costs memory lives here |
 //! | [`established`] | from then on: small, because most sessions are idle most of the time |
@@ -11,6 +12,7 @@
 
 mod close;
 mod established;
+mod guessing;
 mod input;
 pub(crate) mod limits;
 mod negotiate;

@@ -277,9 +277,10 @@ impl Negotiation {
 
     async fn ask(&mut self, question: Question) -> Result<Answer, Over> {
         self.flush().await?;
+        let account = question.account().clone();
         if !matches!(question, Question::Salt { .. }) {
             // Before the question, so that right and wrong guesses wait alike (T11).
-            let delay = self.admitted.delay(Instant::now());
+            let delay = self.admitted.delay(&account, Instant::now());
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
@@ -289,11 +290,12 @@ impl Negotiation {
             Answer::Salt { .. } => return Ok(answer),
             Answer::Accepted { .. } => {
                 self.authenticated = true;
+                self.admitted.succeeded(&account);
                 ResultLabel::Success
             }
             Answer::Denied(SaslCondition::TemporaryAuthFailure) => ResultLabel::Unavailable,
             Answer::Denied(_) => {
-                self.admitted.failed(Instant::now());
+                self.admitted.failed(&account, Instant::now());
                 ResultLabel::Failure
             }
         };
