@@ -131,7 +131,7 @@ impl Default for LimitsConfig {
             connection_rate: Rate { per_second: 50.0, burst: 500.0 },
             stanza_rate: Rate { per_second: 1_000.0, burst: 2_000.0 },
             byte_rate: Rate { per_second: 1_048_576.0, burst: 2_097_152.0 },
-            attempts_max: 3,
+            attempts_max: 5,
             outgoing_bytes: 4 * 1024 * 1024,
             outgoing_stanzas: 2_000,
             close_timeout: Duration::from_secs(5),

@@ -60,14 +60,15 @@ fn a_host_that_is_not_served_is_told_so() {
     });
 }
 
+/// RFC 6120 §6.4.5: a client that tries one mechanism after the other gets to its fifth.
 #[test]
-fn wrong_credentials_may_be_corrected_and_are_counted() {
+fn wrong_credentials_may_be_corrected_four_times_and_are_counted() {
     run(async {
         let world = World::start();
         let mut router = world.router().await;
         let mut client = Client::direct_tls(&world, HOSTS[0]).await;
         client.open(HOSTS[0]).await;
-        for _ in 0..2 {
+        for _ in 0..4 {
             client.send(PLAIN).await;
             let ToRouter::Ask { request, .. } = router.next().await else { panic!("no question") };
             let answer = Answer::Denied(SaslCondition::NotAuthorized);
@@ -76,7 +77,15 @@ fn wrong_credentials_may_be_corrected_and_are_counted() {
             client.expect("</failure>").await;
         }
         let by = crate::metrics::ByResult { result: crate::metrics::ResultLabel::Failure };
-        assert_eq!(world.metrics.authentications.get_or_create(&by).get(), 2);
+        assert_eq!(world.metrics.authentications.get_or_create(&by).get(), 4);
+        let right = async {
+            client.send(PLAIN).await;
+            client.expect("<success").await;
+            client.open(HOSTS[0]).await;
+            client.send(&bind("balcony")).await;
+            client.expect("</iq>").await
+        };
+        tokio::join!(right, router.log_in(7));
     });
 }
 

@@ -156,7 +156,8 @@ pub struct Limits {
     pub stanzas_per_second: f64,
     /// Bytes per second from one client in the long run, twice as many at once. More slows.
     pub bytes_per_second: Size,
-    /// Failed logins after which a stream is closed; at least 2 (RFC 6120 §6.4.5).
+    /// Failed logins after which a stream is closed; at least 2, at most 5 are recommended (RFC 6120 §6.4.5). Some clients try several
+    /// mechanisms in turn, and each counts.
     pub login_attempts: u32,
     /// Bytes that wait for one client that does not read. More end its stream with `resource-constraint`.
     pub outgoing: Size,
@@ -177,7 +178,7 @@ impl Default for Limits {
             connections_per_second: 50.0,
             stanzas_per_second: 1_000.0,
             bytes_per_second: Size(1024 * 1024),
-            login_attempts: 3,
+            login_attempts: 5,
             outgoing: Size(4 * 1024 * 1024),
             roster_items: 3_000,
         }
