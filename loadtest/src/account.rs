@@ -23,6 +23,16 @@ pub struct Account {
     pub salted: Option<Salted>,
 }
 
+impl Account {
+    /// Its line of the file, without the end. `None`: it has no keys, because it has never logged in with SCRAM.
+    pub fn to_line(&self) -> Option<String> {
+        let Account { name, password, salted: Some(salted) } = self else { return None };
+        let (salt, key) = (encode_base64(&salted.salt), encode_base64(salted.password.expose()));
+        let (hash, iterations) = (hash_name(salted.hash), salted.iterations);
+        Some(format!("{name}\t{password}\t{hash}\t{salt}\t{iterations}\t{key}"))
+    }
+}
+
 /// SaltedPassword, and what it was derived with.
 #[derive(Clone, Debug)]
 pub struct Salted {
@@ -44,7 +54,7 @@ impl Salted {
     }
 }
 
-/// Reads accounts that [`write_all`] has written.
+/// Reads accounts that [`write_lines`] has written.
 ///
 /// # Errors
 /// The file can't be read, or is not of this form.
@@ -54,19 +64,13 @@ pub fn read_all(path: &Path) -> Result<Vec<Account>, Error> {
     text.lines().enumerate().map(|(at, line)| parse(line).ok_or_else(|| malformed(at + 1))).collect()
 }
 
-/// Writes accounts. Those without keys are left out: they have never logged in.
+/// Writes lines that [`Account::to_line`] has made.
 ///
 /// # Errors
 /// The file can't be written.
-pub fn write_all(path: &Path, accounts: &[Account]) -> Result<(), Error> {
-    let text: String = accounts.iter().filter_map(line).collect();
+pub fn write_lines(path: &Path, lines: &[String]) -> Result<(), Error> {
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     std::fs::write(path, text).map_err(Error::file(path))
-}
-
-fn line(account: &Account) -> Option<String> {
-    let Account { name, password, salted: Some(salted) } = account else { return None };
-    let (salt, key) = (encode_base64(&salted.salt), encode_base64(salted.password.expose()));
-    Some(format!("{name}\t{password}\t{}\t{salt}\t{}\t{key}\n", hash_name(salted.hash), salted.iterations))
 }
 
 fn parse(line: &str) -> Option<Account> {
@@ -97,8 +101,8 @@ mod tests {
     fn an_account_reads_as_it_was_written() {
         let salted = Salted::derive(Hash::Sha256, "secret", b"salt".to_vec(), 1);
         let account = Account { name: "load1".into(), password: "secret".into(), salted: Some(salted) };
-        let line = line(&account).expect("it has keys");
-        assert_eq!(format!("{:?}", parse(line.trim_end()).expect("well-formed")), format!("{account:?}"));
+        let line = account.to_line().expect("it has keys");
+        assert_eq!(format!("{:?}", parse(&line).expect("well-formed")), format!("{account:?}"));
         assert!(parse("load1\tsecret").is_none());
     }
 }

@@ -21,6 +21,12 @@ pub enum Error {
     /// The server took too long.
     #[error("{0} took too long")]
     TimedOut(&'static str),
+    /// A process that does a part of the load has ended without figures.
+    #[error("a worker process has failed, or was at another place than the others; what it said stands above")]
+    WorkerFailed,
+    /// The process that started this one has ended.
+    #[error("the coordinator is gone")]
+    CoordinatorGone,
     /// The request makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -46,6 +52,11 @@ impl Error {
     /// Something came that should not have come there.
     pub fn unexpected(expected: &'static str, got: &Item) -> Self {
         Error::Unexpected { expected, got: format!("{got:?}") }
+    }
+
+    /// A task of ours has panicked, or was stopped.
+    pub fn task(error: tokio::task::JoinError) -> Self {
+        Error::System { what: "a task", reason: error.into() }
     }
 
     /// Why `path` can't be read or written.

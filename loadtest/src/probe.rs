@@ -1,70 +1,86 @@
-//! Messages that carry a number and the time of their sending, and how they are found again: by a mark in the raw bytes, without
-//! reading XML, so that this side stays cheap.
+//! Messages and presences that carry a number and the time of their sending, and how they are found again: by a mark in the raw
+//! bytes, without reading XML, so that this side stays cheap.
 
 use std::io::Write as _;
 
 use memchr::memmem::Finder;
+use memchr::memrchr;
 
-/// What a probe's body begins with. Nothing in it needs escaping, so a server has no reason to change it.
-const MARK: &[u8] = b"<body>probe:";
+/// What a probe's text begins with, in a message's body and in a presence's status. Nothing in it needs escaping, so a server has
+/// no reason to change it.
+const BODY: &[u8] = b"<body>probe:";
+const STATUS: &[u8] = b"<status>probe:";
 /// Digits of the number and of the time, each with a colon behind it.
 const NUMBERS: usize = 2 * (DIGITS + 1);
 const DIGITS: usize = 16;
 
-/// One message that came in.
+/// One probe that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// Its place among those of its sender, from 0.
     pub number: u64,
-    /// When it was sent, in microseconds of the sender's clock.
+    /// When it was sent, or should have been, in microseconds of the sender's clock.
     pub sent_us: u64,
 }
 
-/// Writes messages to one recipient.
+/// Writes probes of one kind.
 #[derive(Debug)]
 pub struct Writer {
-    before: Vec<u8>,
+    before_id: Vec<u8>,
+    mark: &'static [u8],
     after: Vec<u8>,
 }
 
 impl Writer {
-    /// For messages of `bytes` bytes on the wire, or as short as they can be.
-    pub fn new(to: &str, bytes: usize) -> Self {
-        let mut before = format!("<message to='{to}' type='chat' id='").into_bytes();
-        before.shrink_to_fit();
-        let bare = before.len() + DIGITS + b"'>".len() + MARK.len() + NUMBERS + END.len();
+    /// Messages to one recipient, of `bytes` bytes on the wire, or as short as they can be.
+    pub fn messages(to: &str, bytes: usize) -> Self {
+        const END: &[u8] = b"</body></message>";
+        let before_id = format!("<message to='{to}' type='chat' id='").into_bytes();
+        let bare = before_id.len() + DIGITS + b"'>".len() + BODY.len() + NUMBERS + END.len();
         let after = [&vec![b'.'; bytes.saturating_sub(bare)][..], END].concat();
-        Self { before, after }
+        Self { before_id, mark: BODY, after }
     }
 
-    /// Appends one message.
+    /// Presences to all contacts.
+    pub fn presences() -> Self {
+        Self { before_id: b"<presence id='".to_vec(), mark: STATUS, after: b"</status></presence>".to_vec() }
+    }
+
+    /// Appends one.
     pub fn write(&self, out: &mut Vec<u8>, probe: Probe) {
         let Probe { number, sent_us } = probe;
-        out.extend_from_slice(&self.before);
+        out.extend_from_slice(&self.before_id);
         write!(out, "{number:0DIGITS$}'>").expect("memory can be written to");
-        out.extend_from_slice(MARK);
+        out.extend_from_slice(self.mark);
         write!(out, "{number:0DIGITS$}:{sent_us:0DIGITS$}:").expect("memory can be written to");
         out.extend_from_slice(&self.after);
     }
 }
 
-const END: &[u8] = b"</body></message>";
-
-/// Finds probes in bytes that come in pieces.
+/// Finds probes of one kind in bytes that come in pieces.
 #[derive(Debug)]
 pub struct Reader {
-    mark: Finder<'static>,
-    /// The end of the last piece, which may hold the beginning of a probe.
+    mark: &'static [u8],
+    finder: Finder<'static>,
+    /// The end of the last piece, where that is the beginning of a probe.
     rest: Vec<u8>,
 }
 
-impl Default for Reader {
-    fn default() -> Self {
-        Self { mark: Finder::new(MARK), rest: Vec::new() }
-    }
-}
-
 impl Reader {
+    /// Of messages.
+    pub fn messages() -> Self {
+        Self::of(BODY)
+    }
+
+    /// Of presences.
+    pub fn presences() -> Self {
+        Self::of(STATUS)
+    }
+
+    fn of(mark: &'static [u8]) -> Self {
+        Self { mark, finder: Finder::new(mark), rest: Vec::new() }
+    }
+
     /// Takes a piece and hands out the probes in it.
     pub fn take(&mut self, piece: &[u8], mut found: impl FnMut(Probe)) {
         let joined;
@@ -76,19 +92,23 @@ impl Reader {
             }
         };
         let mut at = 0;
-        while let Some(found_at) = self.mark.find(&bytes[at..]) {
+        while let Some(found_at) = self.finder.find(&bytes[at..]) {
             let begin = at + found_at;
-            let Some(numbers) = bytes.get(begin + MARK.len()..begin + MARK.len() + NUMBERS) else {
-                self.rest = bytes[begin..].to_vec();
+            let numbers = begin + self.mark.len();
+            let Some(numbers) = bytes.get(numbers..numbers + NUMBERS) else {
+                self.rest.extend_from_slice(&bytes[begin..]);
                 return;
             };
             if let Some(probe) = parse(numbers) {
                 found(probe);
             }
-            at = begin + MARK.len();
+            at = begin + self.mark.len();
         }
-        let tail = bytes.len().saturating_sub(MARK.len() - 1).max(at);
-        self.rest.extend_from_slice(&bytes[tail..]);
+        // A mark begins with its only angle bracket that opens.
+        let tail = &bytes[bytes.len().saturating_sub(self.mark.len() - 1).max(at)..];
+        if let Some(begin) = memrchr(b'<', tail).filter(|begin| self.mark.starts_with(&tail[*begin..])) {
+            self.rest.extend_from_slice(&tail[begin..]);
+        }
     }
 }
 
@@ -101,8 +121,7 @@ fn parse(numbers: &[u8]) -> Option<Probe> {
 mod tests {
     use super::*;
 
-    fn messages(count: u64) -> (Vec<Probe>, Vec<u8>) {
-        let writer = Writer::new("juliet@localhost/load", 300);
+    fn written(writer: &Writer, count: u64) -> (Vec<Probe>, Vec<u8>) {
         let probes: Vec<_> = (0..count).map(|number| Probe { number, sent_us: 1_000_000 + number }).collect();
         let mut out = Vec::new();
         for probe in &probes {
@@ -111,20 +130,32 @@ mod tests {
         (probes, out)
     }
 
-    #[test]
-    fn probes_are_as_long_as_asked_for() {
-        assert_eq!(messages(3).1.len(), 900);
-    }
-
-    #[test]
-    fn probes_are_found_wherever_the_bytes_are_cut() {
-        let (probes, bytes) = messages(4);
+    fn assert_found_in_any_pieces(mut reader: impl FnMut() -> Reader, probes: &[Probe], bytes: &[u8]) {
         for size in 1..bytes.len() {
-            let (mut reader, mut found) = (Reader::default(), Vec::new());
+            let (mut reader, mut found) = (reader(), Vec::new());
             for piece in bytes.chunks(size) {
                 reader.take(piece, |probe| found.push(probe));
             }
             assert_eq!(found, probes, "in pieces of {size} bytes");
         }
+    }
+
+    #[test]
+    fn messages_are_as_long_as_asked_for() {
+        assert_eq!(written(&Writer::messages("juliet@localhost/load", 300), 3).1.len(), 900);
+    }
+
+    #[test]
+    fn probes_are_found_wherever_the_bytes_are_cut() {
+        let (probes, bytes) = written(&Writer::messages("juliet@localhost/load", 300), 4);
+        assert_found_in_any_pieces(Reader::messages, &probes, &bytes);
+        let (probes, bytes) = written(&Writer::presences(), 4);
+        assert_found_in_any_pieces(Reader::presences, &probes, &bytes);
+    }
+
+    #[test]
+    fn each_kind_is_found_by_its_own_reader_only() {
+        let (_, bytes) = written(&Writer::presences(), 4);
+        Reader::messages().take(&bytes, |probe| panic!("{probe:?}"));
     }
 }

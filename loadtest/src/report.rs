@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::error::Error;
-use crate::process::{Processes, Usage, own_usage};
+use crate::process::Usage;
+use crate::tally::{Latencies, Tally};
 
 /// What a run has shown: names that end in their unit, in the order in which they are told.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +34,7 @@ impl Report {
         self.with(name, (value * digits).round() / digits)
     }
 
-    /// Adds how many events there were, how fast, and what they cost the server and this process.
+    /// Adds how many events there were, how fast, and what they cost the server and the load generator.
     #[must_use]
     pub fn with_cost(self, events: &'static str, count: u64, cost: &Cost) -> Self {
         let per_100_000 = |amount: f64| amount * 100_000.0 / count.max(1) as f64;
@@ -50,13 +49,21 @@ impl Report {
             .with_number("own_cpu_seconds_per_100_000", per_100_000(cost.own.cpu_s()))
     }
 
-    /// Adds percentiles of a histogram of microseconds.
+    /// Adds percentiles, and the histogram that they are from: pairs of an upper bound in milliseconds and a count.
     #[must_use]
-    pub fn with_latencies(self, histogram: &Histogram<u64>) -> Self {
+    pub fn with_latencies(self, latencies: &Latencies) -> Self {
         let percentiles = [("p50_ms", 50.0), ("p90_ms", 90.0), ("p99_ms", 99.0), ("p99_9_ms", 99.9), ("max_ms", 100.0)];
-        percentiles.into_iter().fold(self, |report, (name, percentile)| {
-            report.with_number(name, histogram.value_at_percentile(percentile) as f64 / 1000.0)
-        })
+        percentiles
+            .into_iter()
+            .fold(self, |report, (name, percentile)| report.with_number(name, latencies.percentile_ms(percentile)))
+            .with("latency_histogram", json!(latencies.buckets_ms()))
+    }
+
+    /// Adds how many measured events each second had: pairs of a second and a count.
+    #[must_use]
+    pub fn with_timeline(self, tally: &Tally) -> Self {
+        let seconds: Vec<_> = tally.timeline.iter().enumerate().collect();
+        self.with("timeline", json!(seconds))
     }
 
     /// One line of JSON, without its end.
@@ -66,20 +73,14 @@ impl Report {
 }
 
 impl fmt::Display for Report {
+    /// What is neither text nor number is for programs only.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in &self.figures {
+        for (name, value) in self.figures.iter().filter(|(_, value)| !value.is_array() && !value.is_object()) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             writeln!(formatter, "{:<40} {text}", name.replace('_', " "))?;
         }
         Ok(())
     }
-}
-
-/// A histogram of microseconds, up to a minute and a half.
-pub fn latencies() -> Histogram<u64> {
-    let mut histogram = Histogram::new_with_bounds(1, 100_000_000, 3).expect("the bounds are valid");
-    histogram.auto(true);
-    histogram
 }
 
 /// What a stretch of a run has cost.
@@ -89,38 +90,8 @@ pub struct Cost {
     pub elapsed: Duration,
     /// What the server has used.
     pub server: Usage,
-    /// What this process has used.
+    /// What the load generator has used, in all its processes.
     pub own: Usage,
-}
-
-/// The beginning of a stretch whose cost is taken.
-#[derive(Debug)]
-pub struct Meter<'a> {
-    processes: &'a Processes,
-    began: tokio::time::Instant,
-    server: Usage,
-    own: Usage,
-}
-
-impl<'a> Meter<'a> {
-    /// Begins.
-    ///
-    /// # Errors
-    /// A process is gone.
-    pub fn start(processes: &'a Processes) -> Result<Self, Error> {
-        let (server, own) = (processes.usage()?, own_usage()?);
-        Ok(Self { processes, began: tokio::time::Instant::now(), server, own })
-    }
-
-    /// The cost up to now.
-    ///
-    /// # Errors
-    /// A process is gone.
-    pub fn cost(&self) -> Result<Cost, Error> {
-        let elapsed = self.began.elapsed();
-        let server = self.processes.usage()?.since(&self.server);
-        Ok(Cost { elapsed, server, own: own_usage()?.since(&self.own) })
-    }
 }
 
 #[cfg(test)]
@@ -132,5 +103,14 @@ mod tests {
         let report = Report::new("idle").with("sessions", 3).with_number("bytes_per_session", 5_000.04);
         assert_eq!(report.to_json(), r#"{"scenario":"idle","sessions":3,"bytes_per_session":5000.0}"#);
         assert!(report.to_string().lines().nth(2).is_some_and(|line| line.starts_with("bytes per session ")));
+    }
+
+    #[test]
+    fn what_is_plotted_is_for_programs_only() {
+        let mut tally = Tally { timeline: vec![5, 7], ..Tally::default() };
+        tally.latencies.record(1000);
+        let report = Report::default().with_latencies(&tally.latencies).with_timeline(&tally);
+        assert!(report.to_json().ends_with(r#""latency_histogram":[[1.0,1]],"timeline":[[0,5],[1,7]]}"#));
+        assert_eq!(report.to_string().lines().count(), 5);
     }
 }

@@ -33,6 +33,18 @@ pub struct TargetArguments {
     local_addresses: u32,
 }
 
+impl TargetArguments {
+    /// As it was given, for reports.
+    pub fn security_name(&self) -> String {
+        self.security.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// The same with another server, which knows nothing of TLS.
+    pub fn at_relay(&self, relay: SocketAddr) -> Self {
+        Self { servers: vec![relay], security: Security::Clear, ..self.clone() }
+    }
+}
+
 /// What connections run over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Security {

@@ -1,7 +1,6 @@
 //! `accounts`: makes accounts by in-band registration, logs each in once, and keeps what SCRAM derives.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
 use vesta_client::Stream;
@@ -10,11 +9,15 @@ use vesta_xmpp::sasl::Mechanism;
 use vesta_xmpp::scan::Item;
 use vesta_xmpp::{Envelope, IqType, StanzaType};
 
-use super::{for_each, mechanism};
+use super::mechanism;
 use crate::account::{self, Account};
+use crate::crew::{Run, Scenario, Worker};
 use crate::error::Error;
+use crate::for_each::for_each;
 use crate::login;
+use crate::process::Processes;
 use crate::report::Report;
+use crate::tally::Tally;
 use crate::target::{Target, TargetArguments};
 
 /// See the module's documentation.
@@ -34,43 +37,55 @@ pub struct Accounts {
     /// The mechanism whose keys are kept.
     #[arg(long, default_value = "SCRAM-SHA-1", value_parser = mechanism)]
     mechanism: Mechanism,
-    /// How many streams work at once.
+    /// How many streams work at once, in each process.
     #[arg(long, default_value_t = 8)]
     at_once: usize,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Nobody's: this is no measurement.
+    #[arg(skip)]
+    processes: Processes,
+}
+
+impl Scenario for Accounts {
+    const NAME: &'static str = "accounts";
+
+    fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
+    /// Makes them. Those that exist are taken as they are.
+    async fn work(&self, worker: &mut Worker) -> Result<Tally, Error> {
+        let target = Target::new(self.target.clone())?;
+        let (progress, numbers) = (worker.progress.clone(), worker.share.range(self.count));
+        progress.begin("making accounts", numbers.len() as u64);
+        let make = async |number| {
+            let (account, is_new) = self.make(&target, format!("{}{number}", self.prefix)).await?;
+            Ok((number, account, is_new))
+        };
+        let mut made = for_each(numbers, self.at_once, &progress, make).await?;
+        made.sort_by_key(|(number, ..)| *number);
+        let mut tally = Tally::default();
+        tally.add("made", made.iter().filter(|(.., is_new)| *is_new).count() as u64);
+        tally.accounts = made.iter().filter_map(|(_, account, _)| account.to_line()).collect();
+        Ok(tally)
+    }
+
+    fn report(&self, run: &Run) -> Result<Report, Error> {
+        account::write_lines(&self.out, &run.tally.accounts)?;
+        Ok(Report::new(Self::NAME).with("accounts", run.tally.accounts.len()).with("made", run.tally.count("made")))
+    }
 }
 
 impl Accounts {
-    /// Makes them. Those that exist are taken as they are.
-    pub async fn run(self) -> Result<Report, Error> {
-        let target = Target::new(self.target.clone())?;
-        let made = AtomicUsize::new(0);
-        let make = |number| {
-            let name = format!("{}{number}", self.prefix);
-            let (target, made, this) = (&target, &made, &self);
-            async move {
-                let account = this.make(target, name, made).await?;
-                Ok((number, account))
-            }
-        };
-        let mut accounts = for_each(0..self.count, self.at_once, make).await?;
-        accounts.sort_by_key(|(number, _)| *number);
-        let accounts: Vec<Account> = accounts.into_iter().map(|(_, account)| account).collect();
-        account::write_all(&self.out, &accounts)?;
-        Ok(Report::new("accounts").with("accounts", accounts.len()).with("made", made.into_inner()))
-    }
-
-    /// On one stream: registration, then authentication.
-    async fn make(&self, target: &Target, name: String, made: &AtomicUsize) -> Result<Account, Error> {
+    /// On one stream: registration, then authentication. Says whether the account is new.
+    async fn make(&self, target: &Target, name: String) -> Result<(Account, bool), Error> {
         let mut account = Account { name, password: self.password.clone(), salted: None };
         let mut stream = login::connect(target).await?;
-        if register(&mut stream, &account).await? {
-            made.fetch_add(1, Ordering::Relaxed);
-        }
+        let is_new = register(&mut stream, &account).await?;
         account.salted = login::authenticate(&mut stream, &account, self.mechanism).await?;
-        Ok(account)
+        Ok((account, is_new))
     }
 }
 

@@ -1,46 +1,74 @@
-//! `chat`: one-to-one messages between pairs, as fast as they arrive (closed loop): one of each pair sends, and never has
-//! more than a window of messages under way; what the other receives makes room for as many.
+//! `chat`: one-to-one messages between pairs.
+//!
+//! Closed loop: one of each pair sends, and never has more than a window of messages under way; what the other receives makes room
+//! for as many. Open loop (`--rate`): messages are sent at a fixed rate, and latencies count from when each was meant to be sent.
+//! With `--relay` the same connections and bytes go through a bare relay.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use hdrhistogram::Histogram;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
 use vesta_client::Stream;
 
-use super::{Common, for_each};
+use super::Common;
 use crate::account::Account;
+use crate::contacts::appear;
+use crate::crew::{Gate, Run, Scenario, Worker};
 use crate::error::Error;
+use crate::for_each::for_each;
 use crate::login::log_in;
-use crate::order::Order;
-use crate::probe::{Probe, Reader, Writer};
-use crate::report::{Cost, Meter, Report, latencies};
+use crate::pair::{Pace, Pair, Shared};
+use crate::probe::Writer;
+use crate::process::Processes;
+use crate::recorder::Recorder;
+use crate::relay::{Hello, Side};
+use crate::report::Report;
+use crate::schedule::Schedule;
+use crate::tally::Tally;
 use crate::target::Target;
+use crate::ticker::Ticker;
 
-/// How long messages under way may be silent before they count as lost.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Pairs that are connected at once, in each process.
+const AT_ONCE: usize = 16;
+/// How long the open loop is measured where nothing else is said.
+const OPEN_LOOP_SECONDS: u64 = 20;
+/// A run that has a length in time is warmed up for this part of it.
+const WARM_UP_PART: f64 = 0.2;
 
 /// See the module's documentation.
 #[derive(Debug, Args)]
 pub struct Chat {
     #[command(flatten)]
     common: Common,
+    /// A bare relay to use in place of the server (`vesta-loadtest relay`): no accounts are needed.
+    #[arg(long, value_name = "ADDRESS")]
+    relay: Option<SocketAddr>,
     /// How many pairs; each takes two accounts.
     #[arg(long, default_value_t = 100)]
     pairs: usize,
-    /// Messages of one pair under way at once.
+    /// Messages of one pair under way at once (closed loop).
     #[arg(long, default_value_t = 10)]
     window: u64,
-    /// Messages that are measured, of all pairs together.
+    /// Messages that are measured, of all pairs together (closed loop).
     #[arg(long, default_value_t = 200_000)]
     messages: u64,
-    /// Messages that come before, unmeasured.
+    /// Messages that come before, unmeasured (closed loop).
     #[arg(long, default_value_t = 50_000)]
     warm_up: u64,
+    /// Messages in a second, of all pairs together: the open loop.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    rate: Option<u64>,
+    /// Seconds that are measured, in place of a number of messages; a fifth of them comes before, unmeasured. Default of the open
+    /// loop: 20.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Microseconds from tick to tick of the open loop: messages of one tick are sent in one burst, each by another pair.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(50..=1_000_000))]
+    tick_us: u64,
     /// Bytes of a message as it is sent.
     #[arg(long, default_value_t = 300)]
     size: usize,
@@ -58,225 +86,165 @@ enum To {
     Full,
 }
 
-impl Chat {
+/// A pair's connections, and what its messages are addressed to.
+struct Ends {
+    sender: Stream,
+    receiver: Stream,
+    to: String,
+}
+
+impl Scenario for Chat {
+    const NAME: &'static str = "chat";
+
+    fn processes(&self) -> &Processes {
+        &self.common.processes
+    }
+
     /// Warms up, measures, lets the last messages arrive.
-    pub async fn run(self) -> Result<Report, Error> {
-        let (target, accounts) = self.common.open()?;
-        if accounts.len() < 2 * self.pairs {
-            return Err(Error::Usage(format!("{} pairs need twice as many accounts", self.pairs)));
-        }
-        let progress = Arc::new(Progress::new(&[self.warm_up, self.warm_up + self.messages]));
-        let connect = |couple| self.connect(&target, couple, progress.clone());
-        let pairs = for_each(accounts.chunks_exact(2).take(self.pairs), 16, connect).await?;
+    async fn work(&self, worker: &mut Worker) -> Result<Tally, Error> {
+        let ends = self.connect_all(worker).await?;
+        worker.meet(Gate::Connected).await?;
+        let shared = Shared { recorder: Arc::new(Recorder::default()), progress: worker.progress.clone() };
+        let wakes: Vec<Arc<Notify>> = ends.iter().map(|_| Arc::default()).collect();
+        let schedule = self.schedule(worker, ends.len() as u64);
         let mut tasks = JoinSet::new();
-        for pair in pairs {
-            tasks.spawn(pair.run());
+        for (number, (ends, wake)) in ends.into_iter().zip(&wakes).enumerate() {
+            let writer = Writer::messages(&ends.to, self.size);
+            let pace = schedule.map_or(Pace::Window(self.window), |it| Pace::Schedule(it.of_pair(number as u64)));
+            tasks.spawn(Pair::new(ends.sender, ends.receiver, writer, pace, wake.clone(), &shared).run());
         }
-        let cost = tokio::select! {
-            cost = self.measure(&progress) => cost?,
-            // Before the end only an error ends a pair.
+        tokio::select! {
+            measured = self.measure(worker, &shared.recorder) => measured?,
+            // Before the end only an error ends a pair, or a server that has lost all messages under way.
             Some(ended) = tasks.join_next() => {
                 join(ended)?;
                 return Err(Error::TimedOut("a message"));
             }
-        };
-        let (mut totals, mut histogram) = (Totals::default(), latencies());
-        while let Some(ended) = tasks.join_next().await {
-            let (counts, latencies) = join(ended)?;
-            totals.add(counts);
-            histogram.add(latencies).expect("histograms of the same bounds");
+            paced = pace(schedule, &shared.recorder, &wakes) => return Err(paced),
         }
-        Ok(self.report(&cost, totals, &histogram))
+        wakes.iter().for_each(|wake| wake.notify_one());
+        let mut tally = Tally::default();
+        while let Some(ended) = tasks.join_next().await {
+            tally.merge(join(ended)?);
+        }
+        tally.merge(shared.recorder.tally());
+        Ok(tally)
     }
 
-    async fn measure(&self, progress: &Progress) -> Result<Cost, Error> {
-        progress.reached(0).await;
-        progress.measuring.store(true, Ordering::Relaxed);
-        let meter = Meter::start(&self.common.processes)?;
-        progress.reached(1).await;
-        let cost = meter.cost()?;
-        progress.measuring.store(false, Ordering::Relaxed);
-        progress.ending.store(true, Ordering::Relaxed);
-        Ok(cost)
-    }
-
-    fn report(&self, cost: &Cost, totals: Totals, histogram: &Histogram<u64>) -> Report {
-        Report::new("chat")
-            .with("pairs", self.pairs)
-            .with("window", self.window)
+    fn report(&self, run: &Run) -> Result<Report, Error> {
+        let security = self.relay.map_or_else(|| self.common.target.security_name(), |_| "clear".to_owned());
+        let report = Report::new(Self::NAME).with("security", security).with("pairs", self.pairs);
+        let report = match self.rate {
+            Some(rate) => report.with("rate", rate),
+            None => report.with("window", self.window),
+        };
+        let report = report
             .with("message_bytes", self.size)
-            .with_cost("messages", self.messages, cost)
-            .with_latencies(histogram)
-            .with("lost", totals.lost)
-            .with("doubled", totals.doubled)
-            .with("overtaken", totals.overtaken)
-            .with("refused", totals.refused)
+            .with_cost("messages", run.tally.events(), &run.cost())
+            .with_latencies(&run.tally.latencies)
+            .with_timeline(&run.tally);
+        let counts = ["lost", "doubled", "overtaken", "refused", "unsent"];
+        Ok(counts.into_iter().fold(report, |report, name| report.with(name, run.tally.count(name))))
+    }
+}
+
+impl Chat {
+    /// The open loop's plan for one process, which has so many pairs.
+    fn schedule(&self, worker: &Worker, pairs: u64) -> Option<Schedule> {
+        // The least rate of all processes together is one message a second for each of them.
+        let rate = worker.share.count(self.rate?).max(1);
+        Some(Schedule { start_us: 0, tick_us: self.tick_us, rate, pairs })
     }
 
-    async fn connect(&self, target: &Target, couple: &[Account], progress: Arc<Progress>) -> Result<Pair, Error> {
+    async fn measure(&self, worker: &mut Worker, recorder: &Recorder) -> Result<(), Error> {
+        let seconds = self.seconds.or(self.rate.map(|_| OPEN_LOOP_SECONDS)).map(|seconds| seconds as f64);
+        stage(worker, "warming up", self.warm_up, seconds.map(|seconds| seconds * WARM_UP_PART)).await;
+        worker.meet(Gate::Begin).await?;
+        recorder.begin();
+        stage(worker, "measuring", self.messages, seconds).await;
+        worker.meet(Gate::End).await?;
+        recorder.end();
+        worker.progress.begin("waiting for the last messages", 0);
+        Ok(())
+    }
+
+    async fn connect_all(&self, worker: &Worker) -> Result<Vec<Ends>, Error> {
+        let numbers = worker.share.range(self.pairs);
+        if numbers.is_empty() {
+            return Err(Error::Usage("there are more processes than pairs".into()));
+        }
+        worker.progress.begin("connecting pairs", numbers.len() as u64);
+        if let Some(relay) = self.relay {
+            let target = Target::new(self.common.target.at_relay(relay))?;
+            let connect = |number| connect_to_relay(&target, number);
+            return for_each(numbers, AT_ONCE, &worker.progress, connect).await;
+        }
+        let (target, accounts) = self.common.open()?;
+        let Some(couples) = accounts.get(2 * numbers.start..2 * numbers.end) else {
+            return Err(Error::Usage(format!("{} pairs need twice as many accounts", self.pairs)));
+        };
+        let connect = |couple| self.connect(&target, couple);
+        for_each(couples.chunks_exact(2), AT_ONCE, &worker.progress, connect).await
+    }
+
+    async fn connect(&self, target: &Target, couple: &[Account]) -> Result<Ends, Error> {
         let [romeo, juliet] = couple else { return Err(Error::Usage("a pair is two".into())) };
         let mechanism = self.common.mechanism;
         let (sender, _) = log_in(target, romeo, mechanism, "chat").await?;
         let (mut receiver, jid) = log_in(target, juliet, mechanism, "chat").await?;
-        receiver.send_raw(b"<presence/>").await?;
-        // RFC 6121 §4.2.2: once the own presence is back, the server has it.
-        receiver.next().await?;
+        appear(&mut receiver, &jid).await?;
         let to = match self.to {
             To::Bare => jid.bare_str(),
             To::Full => jid.as_str(),
         };
-        Ok(Pair {
-            sender,
-            receiver,
-            writer: Writer::new(to, self.size),
-            sent: 0,
-            under_way: 0,
-            window: self.window,
-            order: Order::default(),
-            refused: 0,
-            latencies: latencies(),
-            began: Instant::now(),
-            progress,
-        })
+        Ok(Ends { sender, receiver, to: to.to_owned() })
     }
 }
 
-fn join<T>(ended: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<T, Error> {
-    ended.map_err(|error| Error::Usage(error.to_string()))?
+/// The same two connections, joined by a line each.
+async fn connect_to_relay(target: &Target, number: usize) -> Result<Ends, Error> {
+    // Several processes, and runs one after the other, use one relay.
+    let pair = u64::from(std::process::id()) << 32 | number as u64;
+    let (mut sender, mut receiver) = (target.dial().await?, target.dial().await?);
+    sender.send_raw(Hello { pair, side: Side::A }.to_string().as_bytes()).await?;
+    receiver.send_raw(Hello { pair, side: Side::B }.to_string().as_bytes()).await?;
+    Ok(Ends { sender, receiver, to: format!("load{}@{}/chat", 2 * number + 1, target.domain()) })
 }
 
-/// How far all pairs have come, and what they are to do.
-#[derive(Debug)]
-struct Progress {
-    received: AtomicU64,
-    marks: Vec<(u64, Notify)>,
-    measuring: AtomicBool,
-    ending: AtomicBool,
-}
-
-impl Progress {
-    fn new(marks: &[u64]) -> Self {
-        let marks = marks.iter().map(|mark| (*mark, Notify::new())).collect();
-        Self { received: AtomicU64::new(0), marks, measuring: AtomicBool::new(false), ending: AtomicBool::new(false) }
-    }
-
-    fn count(&self, received: u64) {
-        let before = self.received.fetch_add(received, Ordering::Relaxed);
-        for (mark, notify) in &self.marks {
-            if before < *mark && *mark <= before + received {
-                notify.notify_one();
-            }
+/// Waits for this process's share of so many messages, or for so many seconds where they are given.
+async fn stage(worker: &Worker, name: &str, messages: u64, seconds: Option<f64>) {
+    match seconds {
+        Some(seconds) => {
+            worker.progress.begin(name, 0);
+            sleep(Duration::from_secs_f64(seconds)).await;
         }
-    }
-
-    /// Waits until so many messages were received as the mark says.
-    async fn reached(&self, mark: usize) {
-        let (count, notify) = &self.marks[mark];
-        if *count > 0 {
-            notify.notified().await;
+        None => {
+            worker.progress.begin(name, worker.share.count(messages));
+            worker.progress.finished().await;
         }
     }
 }
 
-/// What became of messages.
-#[derive(Clone, Copy, Debug, Default)]
-struct Totals {
-    lost: u64,
-    doubled: u64,
-    overtaken: u64,
-    refused: u64,
+/// Wakes the pairs whose next message is due, as long as it is polled. Ends only by an error.
+async fn pace(schedule: Option<Schedule>, recorder: &Recorder, wakes: &[Arc<Notify>]) -> Error {
+    let Some(schedule) = schedule else { return std::future::pending().await };
+    let period = Duration::from_micros(schedule.tick_us);
+    let ticker = match Ticker::start(recorder.instant(schedule.start_us), period) {
+        Ok(ticker) => ticker,
+        Err(error) => return error,
+    };
+    let mut woken = 0;
+    loop {
+        ticker.tick().await;
+        let due = schedule.due(recorder.now_us());
+        // After a pause each pair has several, and sends them at once.
+        for number in woken..due.min(woken + schedule.pairs) {
+            wakes[(number % schedule.pairs) as usize].notify_one();
+        }
+        woken = due;
+    }
 }
 
-impl Totals {
-    fn add(&mut self, other: Totals) {
-        self.lost += other.lost;
-        self.doubled += other.doubled;
-        self.overtaken += other.overtaken;
-        self.refused += other.refused;
-    }
-}
-
-/// Two sessions, one of which writes to the other.
-struct Pair {
-    sender: Stream,
-    receiver: Stream,
-    writer: Writer,
-    sent: u64,
-    under_way: u64,
-    window: u64,
-    order: Order,
-    /// Messages that came back with an error.
-    refused: u64,
-    latencies: Histogram<u64>,
-    began: Instant,
-    progress: Arc<Progress>,
-}
-
-impl Pair {
-    /// Sends and receives until it is to end and nothing is under way, or for too long nothing has come.
-    async fn run(mut self) -> Result<(Totals, Histogram<u64>), Error> {
-        let (mut received, mut returned) = (Reader::default(), Reader::default());
-        loop {
-            self.fill_window().await?;
-            if self.under_way == 0 {
-                break;
-            }
-            let came = async {
-                tokio::select! {
-                    bytes = self.receiver.read_raw() => Ok::<_, Error>((bytes?, true)),
-                    bytes = self.sender.read_raw() => Ok((bytes?, false)),
-                }
-            };
-            match timeout(SILENCE_MAX, came).await {
-                Err(_) => break,
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok((bytes, _))) if bytes.is_empty() => return Err(vesta_client::Error::Closed.into()),
-                Ok(Ok((bytes, true))) => self.receive(&mut received, &bytes),
-                Ok(Ok((bytes, false))) => returned.take(&bytes, |_| {
-                    self.refused += 1;
-                    self.under_way = self.under_way.saturating_sub(1);
-                }),
-            }
-        }
-        let Order { overtaken, doubled, .. } = self.order;
-        let lost = self.order.lost(self.sent);
-        Ok((Totals { lost, doubled, overtaken, refused: self.refused }, self.latencies))
-    }
-
-    async fn fill_window(&mut self) -> Result<(), Error> {
-        if self.progress.ending.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let mut out = Vec::new();
-        let sent_us = self.now_us();
-        for number in self.sent..self.sent + self.window.saturating_sub(self.under_way) {
-            self.writer.write(&mut out, Probe { number, sent_us });
-            self.sent += 1;
-            self.under_way += 1;
-        }
-        if !out.is_empty() {
-            self.sender.send_raw(&out).await?;
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, reader: &mut Reader, bytes: &[u8]) {
-        let now_us = self.now_us();
-        let measuring = self.progress.measuring.load(Ordering::Relaxed);
-        let mut new = 0;
-        reader.take(bytes, |probe| {
-            if self.order.take(probe.number) {
-                new += 1;
-                if measuring {
-                    self.latencies.saturating_record(now_us.saturating_sub(probe.sent_us));
-                }
-            }
-        });
-        self.under_way = self.under_way.saturating_sub(new);
-        self.progress.count(new);
-    }
-
-    fn now_us(&self) -> u64 {
-        self.began.elapsed().as_micros() as u64
-    }
+fn join<T>(ended: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
+    ended.map_err(Error::task)?
 }

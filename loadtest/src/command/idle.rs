@@ -7,10 +7,14 @@ use futures_util::FutureExt as _;
 use tokio::time::sleep;
 use vesta_client::Stream;
 
-use super::{Common, for_each};
+use super::Common;
+use crate::crew::{Gate, Run, Scenario, Worker};
 use crate::error::Error;
+use crate::for_each::for_each;
 use crate::login::log_in;
-use crate::report::{Meter, Report};
+use crate::process::Processes;
+use crate::report::Report;
+use crate::tally::Tally;
 
 /// See the module's documentation.
 #[derive(Debug, Args)]
@@ -23,7 +27,7 @@ pub struct Idle {
     /// Whether the sessions stay without presence.
     #[arg(long)]
     unavailable: bool,
-    /// Logins under way at once.
+    /// Logins under way at once, in each process.
     #[arg(long, default_value_t = 32)]
     at_once: usize,
     /// Seconds of quiet before memory is read.
@@ -34,42 +38,60 @@ pub struct Idle {
     hold_s: u64,
 }
 
-impl Idle {
-    /// Logs in, waits, and reads.
-    pub async fn run(self) -> Result<Report, Error> {
+impl Scenario for Idle {
+    const NAME: &'static str = "idle";
+
+    fn processes(&self) -> &Processes {
+        &self.common.processes
+    }
+
+    async fn work(&self, worker: &mut Worker) -> Result<Tally, Error> {
         let (target, accounts) = self.common.open()?;
-        let processes = &self.common.processes;
-        let count = self.sessions.unwrap_or(accounts.len());
-        let before = processes.memory_bytes()?;
-        let make = |number: usize| {
-            let (target, account) = (&target, &accounts[number % accounts.len()]);
-            let (mechanism, unavailable) = (self.common.mechanism, self.unavailable);
-            async move {
-                let (mut stream, _) = log_in(target, account, mechanism, &format!("idle{number}")).await?;
-                if !unavailable {
-                    stream.send_raw(b"<presence/>").await?;
-                }
-                Ok(stream)
+        let progress = worker.progress.clone();
+        let numbers = worker.share.range(self.sessions.unwrap_or(accounts.len()));
+        let connect = async |number: usize| {
+            let (account, resource) = (&accounts[number % accounts.len()], format!("idle{number}"));
+            let (mut stream, _) = log_in(&target, account, self.common.mechanism, &resource).await?;
+            if !self.unavailable {
+                stream.send_raw(b"<presence/>").await?;
             }
+            Ok(stream)
         };
-        let began = Meter::start(processes)?;
-        let mut streams = for_each(0..count, self.at_once, make).await?;
-        let logins = began.cost()?;
+        worker.meet(Gate::Start).await?;
+        progress.begin("logging in", numbers.len() as u64);
+        let mut streams = for_each(numbers, self.at_once, &progress, connect).await?;
+        worker.meet(Gate::Connected).await?;
+        progress.begin("settling", 0);
         sleep(Duration::from_secs(self.settle_s)).await;
-        let after = processes.memory_bytes()?;
-        let holding = Meter::start(processes)?;
+        worker.meet(Gate::Settled).await?;
+        progress.begin("holding", 0);
+        worker.meet(Gate::Begin).await?;
         sleep(Duration::from_secs(self.hold_s)).await;
-        let hold = holding.cost()?;
-        let lost = streams.iter_mut().filter_map(is_lost).count();
-        Ok(Report::new("idle")
-            .with("sessions", count)
-            .with("processes", processes.count())
+        worker.meet(Gate::End).await?;
+        let mut tally = Tally::default();
+        tally.add("sessions", streams.len() as u64);
+        tally.add("sessions_lost", streams.iter_mut().filter_map(is_lost).count() as u64);
+        Ok(tally)
+    }
+
+    fn report(&self, run: &Run) -> Result<Report, Error> {
+        let sessions = run.tally.count("sessions");
+        let (before, after) = (run.memory_bytes(Gate::Start), run.memory_bytes(Gate::Settled));
+        let logins = run.cost_between(Gate::Start, Gate::Connected);
+        let hold = run.cost();
+        let per_second = |amount: f64| amount / hold.elapsed.as_secs_f64();
+        Ok(Report::new(Self::NAME)
+            .with("security", self.common.target.security_name())
+            .with("sessions", sessions)
+            .with("processes", self.common.processes.count())
             .with("memory_before_bytes", before)
             .with("memory_after_bytes", after)
-            .with_number("bytes_per_session", after.saturating_sub(before) as f64 / count.max(1) as f64)
-            .with_number("idle_cpu_percent", hold.server.cpu_s() / hold.elapsed.as_secs_f64() * 100.0)
-            .with_number("logins_per_second", count as f64 / logins.elapsed.as_secs_f64())
-            .with("sessions_lost", lost))
+            .with_number("bytes_per_session", after.saturating_sub(before) as f64 / sessions.max(1) as f64)
+            .with_number("idle_cpu_percent", per_second(hold.server.cpu_s()) * 100.0)
+            .with_number("idle_context_switches_per_second", per_second(hold.server.switches as f64))
+            .with_number("idle_written_bytes_per_second", per_second(hold.server.written_bytes as f64))
+            .with_number("logins_per_second", sessions as f64 / logins.elapsed.as_secs_f64())
+            .with("sessions_lost", run.tally.count("sessions_lost")))
     }
 }
 

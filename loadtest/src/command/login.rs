@@ -1,14 +1,21 @@
 //! `login`: connects, authenticates, binds a resource, ends the stream; again and again.
 
+use std::ops::Range;
+
 use clap::Args;
-use tokio::time::Instant;
 use vesta_client::Stream;
 
-use super::{Common, for_each};
+use super::Common;
 use crate::account::Account;
+use crate::crew::{Gate, Run, Scenario, Worker};
 use crate::error::Error;
+use crate::for_each::for_each;
 use crate::login::log_in;
-use crate::report::{Meter, Report, latencies};
+use crate::process::Processes;
+use crate::progress::Progress;
+use crate::recorder::Recorder;
+use crate::report::Report;
+use crate::tally::Tally;
 use crate::target::Target;
 
 /// See the module's documentation.
@@ -18,48 +25,76 @@ pub struct Login {
     common: Common,
     /// How many logins are measured; the accounts are used in turn.
     #[arg(long, default_value_t = 10_000)]
-    logins: u64,
+    logins: usize,
     /// How many come before, unmeasured.
     #[arg(long, default_value_t = 1_000)]
-    warm_up: u64,
-    /// Logins under way at once.
+    warm_up: usize,
+    /// Logins under way at once, in each process.
     #[arg(long, default_value_t = 32)]
     at_once: usize,
 }
 
-impl Login {
-    /// Logs in and out.
-    pub async fn run(self) -> Result<Report, Error> {
-        let (target, accounts) = self.common.open()?;
-        self.round(&target, &accounts, self.warm_up).await?;
-        let meter = Meter::start(&self.common.processes)?;
-        let times_us = self.round(&target, &accounts, self.logins).await?;
-        let cost = meter.cost()?;
-        let mut histogram = latencies();
-        for time_us in times_us {
-            histogram.saturating_record(time_us);
-        }
-        Ok(Report::new("login").with_cost("logins", self.logins, &cost).with_latencies(&histogram))
+impl Scenario for Login {
+    const NAME: &'static str = "login";
+
+    fn processes(&self) -> &Processes {
+        &self.common.processes
     }
 
-    /// So many logins; how long each took until the resource was bound, in microseconds.
-    async fn round(&self, target: &Target, accounts: &[Account], count: u64) -> Result<Vec<u64>, Error> {
-        let log_in_and_out = |number: u64| {
-            let account = &accounts[number as usize % accounts.len()];
-            async move {
-                let began = Instant::now();
-                let (stream, _) = log_in(target, account, self.common.mechanism, &format!("login{number}")).await?;
-                let time_us = began.elapsed().as_micros() as u64;
-                log_out(stream).await?;
-                Ok(time_us)
-            }
+    async fn work(&self, worker: &mut Worker) -> Result<Tally, Error> {
+        let (target, accounts) = self.common.open()?;
+        let (share, progress) = (worker.share, worker.progress.clone());
+        let (recorder, crowd) = (Recorder::default(), Crowd { target, accounts });
+        progress.begin("warming up", share.count(self.warm_up as u64));
+        self.round(&crowd, share.range(self.warm_up), &recorder, &progress).await?;
+        worker.meet(Gate::Begin).await?;
+        recorder.begin();
+        progress.begin("logging in and out", share.count(self.logins as u64));
+        self.round(&crowd, share.range(self.logins), &recorder, &progress).await?;
+        worker.meet(Gate::End).await?;
+        Ok(recorder.tally())
+    }
+
+    fn report(&self, run: &Run) -> Result<Report, Error> {
+        Ok(Report::new(Self::NAME)
+            .with("security", self.common.target.security_name())
+            .with("mechanism", self.common.mechanism.name())
+            .with("at_once", self.at_once)
+            .with_cost("logins", run.tally.events(), &run.cost())
+            .with_latencies(&run.tally.latencies)
+            .with_timeline(&run.tally))
+    }
+}
+
+/// Who logs in, and where.
+struct Crowd {
+    target: Target,
+    accounts: Vec<Account>,
+}
+
+impl Login {
+    /// One login for each number. Its time lasts until the resource is bound.
+    async fn round(
+        &self,
+        crowd: &Crowd,
+        numbers: Range<usize>,
+        recorder: &Recorder,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let log_in_and_out = async |number: usize| {
+            let account = &crowd.accounts[number % crowd.accounts.len()];
+            let began_us = recorder.now_us();
+            let resource = format!("login{number}");
+            let (stream, _) = log_in(&crowd.target, account, self.common.mechanism, &resource).await?;
+            recorder.take(recorder.now_us(), [began_us]);
+            log_out(stream).await
         };
-        for_each(0..count, self.at_once, log_in_and_out).await
+        for_each(numbers, self.at_once, progress, log_in_and_out).await.map(drop)
     }
 }
 
 /// Ends the stream and waits for the server's end, however it comes.
-async fn log_out(mut stream: Stream) -> Result<(), Error> {
+pub async fn log_out(mut stream: Stream) -> Result<(), Error> {
     stream.end().await?;
     while stream.read_raw().await.is_ok_and(|bytes| !bytes.is_empty()) {}
     Ok(())

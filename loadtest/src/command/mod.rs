@@ -4,16 +4,22 @@ mod accounts;
 mod chat;
 mod idle;
 mod login;
+mod mixed;
+mod presence;
+mod relay;
+mod storm;
 
-use std::future::Future;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use vesta_xmpp::sasl::Mechanism;
 
 use crate::account::{self, Account};
+use crate::circumstances::Circumstances;
+use crate::compare;
+use crate::crew::CrewArguments;
 use crate::error::Error;
+use crate::page;
 use crate::process::Processes;
 use crate::report::Report;
 use crate::target::{Target, TargetArguments};
@@ -25,18 +31,35 @@ use crate::target::{Target, TargetArguments};
 pub struct Command {
     #[command(subcommand)]
     scenario: Scenario,
+    #[command(flatten)]
+    crew: CrewArguments,
+    /// What is measured, as the results are to call it.
+    #[arg(long, global = true)]
+    label: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Scenario {
     /// Makes accounts by in-band registration (XEP-0077), and writes the file that the other scenarios read.
     Accounts(accounts::Accounts),
-    /// Holds sessions that do nothing, and says what memory each takes.
+    /// Holds sessions that do nothing, and says what each takes.
     Idle(idle::Idle),
-    /// Sends messages between pairs, as fast as they arrive (closed loop).
+    /// Sends messages between pairs: as fast as they arrive (closed loop), or at a fixed rate (open loop).
     Chat(chat::Chat),
     /// Logs in and out again.
     Login(login::Login),
+    /// Changes presence, and counts what arrives at contacts.
+    Presence(presence::Presence),
+    /// Logs all users in at once, until each has seen all contacts.
+    Storm(storm::Storm),
+    /// A bit of everything, as on a common day.
+    Mixed(mixed::Mixed),
+    /// Serves as the physical reference for `chat --relay`.
+    Relay(relay::Relay),
+    /// Makes a page, or tables in Markdown, of what runs have shown.
+    Page(page::Page),
+    /// Puts what two files of runs have shown side by side.
+    Compare(compare::Compare),
 }
 
 /// What all scenarios but the first are told.
@@ -48,7 +71,7 @@ struct Common {
     processes: Processes,
     /// The file of accounts.
     #[arg(long, value_name = "FILE")]
-    accounts: PathBuf,
+    accounts: Option<PathBuf>,
     /// The mechanism of SASL: that of the accounts' keys, or PLAIN.
     #[arg(long, default_value = "SCRAM-SHA-1", value_parser = mechanism)]
     mechanism: Mechanism,
@@ -56,30 +79,35 @@ struct Common {
 
 impl Common {
     fn open(&self) -> Result<(Target, Vec<Account>), Error> {
-        let accounts = account::read_all(&self.accounts)?;
+        let path = self.accounts.as_ref().ok_or_else(|| Error::Usage("--accounts is missing".into()))?;
+        let accounts = account::read_all(path)?;
         if accounts.is_empty() {
-            return Err(Error::Usage(format!("{} holds no account", self.accounts.display())));
+            return Err(Error::Usage(format!("{} holds no account", path.display())));
         }
         Ok((Target::new(self.target.clone())?, accounts))
     }
 }
 
 impl Command {
-    /// Does what was asked.
+    /// Does what was asked. `None`: there is nothing to report.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn run(self) -> Result<Report, Error> {
-        // One thread: cheaper than many, and the machine's other cores stay the server's.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(Error::system("a runtime"))?.block_on(async {
-            match self.scenario {
-                Scenario::Accounts(it) => Box::pin(it.run()).await,
-                Scenario::Idle(it) => Box::pin(it.run()).await,
-                Scenario::Chat(it) => Box::pin(it.run()).await,
-                Scenario::Login(it) => Box::pin(it.run()).await,
-            }
-        })
+    pub fn run(self) -> Result<Option<Report>, Error> {
+        let (crew, circumstances) = (self.crew, Circumstances::now(self.label));
+        let report = match self.scenario {
+            Scenario::Accounts(it) => crew.run(&it),
+            Scenario::Idle(it) => crew.run(&it),
+            Scenario::Chat(it) => crew.run(&it),
+            Scenario::Login(it) => crew.run(&it),
+            Scenario::Presence(it) => crew.run(&it),
+            Scenario::Storm(it) => crew.run(&it),
+            Scenario::Mixed(it) => crew.run(&it),
+            Scenario::Relay(it) => it.run().map(|()| None),
+            Scenario::Page(it) => it.run().map(|()| None),
+            Scenario::Compare(it) => it.run().map(|()| None),
+        };
+        Ok(report?.map(|report| circumstances.add_to(report)))
     }
 }
 
@@ -87,13 +115,4 @@ impl Command {
 fn mechanism(name: &str) -> Result<Mechanism, String> {
     let known = Mechanism::from_name(name).filter(|mechanism| !mechanism.is_plus());
     known.ok_or_else(|| "one of SCRAM-SHA-1, SCRAM-SHA-256, SCRAM-SHA-512, PLAIN".into())
-}
-
-/// Runs one future for each item, at most `at_once` at a time. The results come in no order; the first error ends it all.
-async fn for_each<I, T, F>(items: I, at_once: usize, act: impl FnMut(I::Item) -> F) -> Result<Vec<T>, Error>
-where
-    I: IntoIterator,
-    F: Future<Output = Result<T, Error>>,
-{
-    stream::iter(items.into_iter().map(act)).buffer_unordered(at_once.max(1)).try_collect().await
 }

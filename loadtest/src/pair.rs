@@ -1,0 +1,213 @@
+//! Two connections, one of which writes probes to the other: in a closed loop (as many under way as the window allows) or in an open
+//! one (by a schedule, whatever comes back).
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use vesta_client::Stream;
+
+use crate::error::Error;
+use crate::order::Order;
+use crate::probe::{Probe, Reader, Writer};
+use crate::progress::Progress;
+use crate::recorder::Recorder;
+use crate::schedule::Turn;
+use crate::tally::Tally;
+
+/// How long messages under way may be silent before they count as lost.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long after the measured stretch messages may come; later they count as lost, and what was not sent by then as unsent.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// Messages that are written at once, where more are due.
+const BATCH_MAX: u64 = 256;
+
+/// When the next message may be sent.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// When fewer than so many are under way.
+    Window(u64),
+    /// When its time has come.
+    Schedule(Turn),
+}
+
+/// Two connections, one of which writes to the other.
+pub struct Pair {
+    sender: Stream,
+    incoming: Incoming,
+    writer: Writer,
+    pace: Pace,
+    /// The schedule's clock has moved on, or the run ends.
+    wake: Arc<Notify>,
+    recorder: Arc<Recorder>,
+    sent: u64,
+    /// Messages that came back with an error.
+    refused: u64,
+    returned: Reader,
+}
+
+/// The end that receives.
+struct Incoming {
+    stream: Stream,
+    reader: Reader,
+    order: Order,
+    /// Different messages that have come.
+    came: u64,
+    /// When those of the last piece were meant to be sent.
+    sent_us: Vec<u64>,
+    recorder: Arc<Recorder>,
+    progress: Arc<Progress>,
+}
+
+/// What all pairs of a process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Where they record.
+    pub recorder: Arc<Recorder>,
+    /// Where they tell how many messages have come.
+    pub progress: Arc<Progress>,
+}
+
+impl Pair {
+    /// Joins `sender` and `receiver`. `wake` is notified when a schedule may have something for it, and when the run ends.
+    pub fn new(
+        sender: Stream,
+        receiver: Stream,
+        writer: Writer,
+        pace: Pace,
+        wake: Arc<Notify>,
+        shared: &Shared,
+    ) -> Self {
+        let Shared { recorder, progress } = shared.clone();
+        let (reader, order) = (Reader::messages(), Order::default());
+        let (came, sent_us) = (0, Vec::new());
+        let incoming =
+            Incoming { stream: receiver, reader, order, came, sent_us, recorder: recorder.clone(), progress };
+        Self { sender, incoming, writer, pace, wake, recorder, sent: 0, refused: 0, returned: Reader::messages() }
+    }
+
+    /// Sends and receives until the measured stretch has ended and nothing is under way, or for too long nothing has come.
+    ///
+    /// # Errors
+    /// A connection broke.
+    pub async fn run(mut self) -> Result<Tally, Error> {
+        loop {
+            self.send_due().await?;
+            let ended_us = self.recorder.ended_us();
+            if ended_us.is_some_and(|ended_us| self.under_way() == 0 || self.is_too_late(ended_us)) {
+                break;
+            }
+            match timeout(SILENCE_MAX, self.something()).await {
+                Ok(happened) => happened?,
+                // By a schedule there may be nothing to send for long, and what is lost stops nothing.
+                Err(_) if ended_us.is_none() && matches!(self.pace, Pace::Schedule(_)) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(self.tally())
+    }
+
+    fn under_way(&self) -> u64 {
+        self.sent.saturating_sub(self.incoming.came + self.refused)
+    }
+
+    fn is_too_late(&self, ended_us: u64) -> bool {
+        self.recorder.now_us() > ended_us + DRAIN_MAX.as_micros() as u64
+    }
+
+    /// How many messages should have been sent by now. In the open loop those that were meant for the measured stretch are sent even
+    /// after it.
+    fn due(&self) -> u64 {
+        let now_us = self.recorder.now_us();
+        match (self.pace, self.recorder.ended_us()) {
+            (Pace::Window(_), Some(_)) => self.sent,
+            (Pace::Window(window), None) => self.sent + window.saturating_sub(self.under_way()),
+            (Pace::Schedule(turn), ended_us) => turn.due(now_us.min(ended_us.unwrap_or(now_us))),
+        }
+    }
+
+    async fn send_due(&mut self) -> Result<(), Error> {
+        let mut out = Vec::new();
+        loop {
+            let (due, now_us) = (self.due().min(self.sent + BATCH_MAX), self.recorder.now_us());
+            if due <= self.sent {
+                return Ok(());
+            }
+            for number in self.sent..due {
+                let sent_us = match self.pace {
+                    Pace::Window(_) => now_us,
+                    Pace::Schedule(turn) => turn.meant_us(number),
+                };
+                self.writer.write(&mut out, Probe { number, sent_us });
+            }
+            self.sent = due;
+            self.send(&out).await?;
+            out.clear();
+        }
+    }
+
+    /// Writes, and goes on receiving while the server does not read: it may be waiting for us to do so.
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Self { sender, incoming, .. } = self;
+        let mut sending = pin!(sender.send_raw(bytes));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => return Ok(sent?),
+                came = incoming.receive() => came?,
+            }
+        }
+    }
+
+    /// Waits for what may change something.
+    async fn something(&mut self) -> Result<(), Error> {
+        let Self { sender, incoming, returned, refused, wake, .. } = self;
+        tokio::select! {
+            biased;
+            came = incoming.receive() => came,
+            bytes = sender.read_raw() => match &bytes?[..] {
+                [] => Err(vesta_client::Error::Closed.into()),
+                bytes => {
+                    returned.take(bytes, |_| *refused += 1);
+                    Ok(())
+                }
+            },
+            () = wake.notified() => Ok(()),
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        let Order { overtaken, doubled, .. } = self.incoming.order;
+        let lost = self.incoming.order.lost(self.sent).saturating_sub(self.refused);
+        let mut tally = Tally::default();
+        tally.add("lost", lost);
+        tally.add("doubled", doubled);
+        tally.add("overtaken", overtaken);
+        tally.add("refused", self.refused);
+        tally.add("unsent", self.due().saturating_sub(self.sent));
+        tally
+    }
+}
+
+impl Incoming {
+    /// Takes what comes next. May be dropped and asked again without loss.
+    async fn receive(&mut self) -> Result<(), Error> {
+        let bytes = self.stream.read_raw().await?;
+        if bytes.is_empty() {
+            return Err(vesta_client::Error::Closed.into());
+        }
+        let Self { reader, order, sent_us, .. } = self;
+        sent_us.clear();
+        reader.take(&bytes, |probe| {
+            if order.take(probe.number) {
+                sent_us.push(probe.sent_us);
+            }
+        });
+        self.came += self.sent_us.len() as u64;
+        self.recorder.take(self.recorder.now_us(), self.sent_us.iter().copied());
+        self.progress.add(self.sent_us.len() as u64);
+        Ok(())
+    }
+}
