@@ -1,6 +1,7 @@
 //! What operators and other routers may ask of a router.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -16,6 +17,7 @@ use vesta_wire::ids::shard_of;
 use vesta_wire::{NodeId, ShardId};
 use vesta_xmpp::BareJid;
 
+use crate::clock;
 use crate::meta;
 use crate::meta::state::{MetaCommand, MetaOutcome, RouterEntry};
 use crate::raft::{Group, Machine, ProposeError};
@@ -25,6 +27,10 @@ use crate::shard::work::Work;
 
 /// The most rows that one question may bring.
 const ROWS_MAX: u32 = 10_000;
+/// How long a command waits for its account's shard to be led: longer than elections take.
+const LEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked who leads.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A router's administration, for the gRPC service.
 pub struct RouterAdministration {
@@ -50,18 +56,18 @@ impl Router {
             return Err(AdministrationError::Invalid(format!("{account} has no localpart: user@domain is wanted")));
         }
         let shard = shard_of(account.as_str(), self.shards());
-        let leading = self.leading(shard).ok_or_else(|| unavailable("the account's shard is not led here just now"))?;
+        let leading = self.leading(shard).ok_or(AdministrationError::NoLeader)?;
         let (reply, outcome) = oneshot::channel();
         let work = Work::Administer { command: command_of(action), reply };
         match leading.submit(&account, work) {
             Ok(()) => {}
-            Err(Refused::Over(_)) => return Err(unavailable("the account's shard has just lost its leader")),
+            Err(Refused::Over(_)) => return Err(AdministrationError::NoLeader),
             Err(Refused::Full(_)) => return Err(unavailable("the account has too much to do just now")),
         }
         match outcome.await {
             Ok(Ok(())) => Ok(Outcome::Done),
             Ok(Err(error)) => Err(translate(error)),
-            Err(_) => Err(unavailable("the account's shard has just lost its leader")),
+            Err(_) => Err(unavailable("the account's shard has lost its leader: it may have been done or not")),
         }
     }
 
@@ -150,18 +156,35 @@ fn translate(error: AdminError) -> AdministrationError {
     }
 }
 
+impl RouterAdministration {
+    /// Has a command carried out by the account's leader, here or elsewhere.
+    async fn pass_on(&self, command: AccountCommand) -> Result<Outcome, AdministrationError> {
+        let router = &self.router;
+        let shard = shard_of(command.account.as_str(), router.shards());
+        let leader = router.leader(shard).node.filter(|node| *node != router.node());
+        let Some(leader) = leader.and_then(|node| router.router(node)) else {
+            return router.administer_here(command).await;
+        };
+        // One that has died is found out before it could have got the command: that must not be carried out twice.
+        if router.dialers.cluster.identify(&leader.address).await.is_err() {
+            return Err(AdministrationError::NoLeader);
+        }
+        let outcome = router.dialers.cluster.administer(&leader.address, command).await;
+        outcome.unwrap_or_else(|error| Err(unavailable(error.to_string())))
+    }
+}
+
 #[async_trait]
 impl Administration for RouterAdministration {
     async fn administer(&self, command: AccountCommand) -> Result<Outcome, AdministrationError> {
-        let router = &self.router;
-        let shard = shard_of(command.account.as_str(), router.shards());
-        let leader = router.leader(shard).node;
-        match leader.filter(|node| *node != router.node()).and_then(|node| router.router(node)) {
-            None => router.administer_here(command).await,
-            Some(leader) => match router.dialers.cluster.administer(&leader.address, command).await {
-                Ok(outcome) => outcome,
-                Err(error) => Err(unavailable(error.to_string())),
-            },
+        let deadline = clock::instant() + LEADER_PATIENCE;
+        loop {
+            match self.pass_on(command.clone()).await {
+                Err(AdministrationError::NoLeader) if clock::instant() < deadline => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                outcome => return outcome,
+            }
         }
     }
 

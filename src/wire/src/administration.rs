@@ -58,6 +58,11 @@ pub enum AdministrationError {
     /// The request makes no sense: an unknown domain, an unusable password.
     #[error("{0}")]
     Invalid(String),
+    /// No router leads the account's shard. Nothing was done.
+    #[error(
+        "the account's shard has no leader just now, nothing was done: see `vesta ctl cluster status`, and try again"
+    )]
+    NoLeader,
     /// The cluster or the database can't do it just now.
     #[error("{0}")]
     Unavailable(String),
@@ -153,7 +158,7 @@ pub struct DatabaseStatus {
 /// What an operator may ask of any router.
 #[async_trait]
 pub trait Administration: Send + Sync + 'static {
-    /// Carries a command out, on whichever node leads the account's shard.
+    /// Carries a command out, on whichever node leads the account's shard; waits a while for one to lead it.
     async fn administer(&self, command: AccountCommand) -> Result<Outcome, AdministrationError>;
     /// At most `limit` accounts of a host behind `after`, in order.
     async fn users(

@@ -48,6 +48,26 @@ async fn an_administrator_s_command_reaches_the_leader_of_the_account_from_any_r
     assert!(matches!(gone, Err(AdministrationError::NotFound(_))), "{gone:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_command_waits_for_the_next_leader_of_its_account() {
+    let world = World::of_three().await;
+    let _manager = Manager::attach(&world, "cm-1").await;
+    let account = world.account_at(NAMES[2]).await;
+    world.kill(NAMES[2]);
+    assert_eq!(administer(&world, NAMES[0], &account, AccountAction::Remove).await, Ok(Outcome::Done));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_does_not_wait_for_ever() {
+    let world = World::of_three().await;
+    let _manager = Manager::attach(&world, "cm-1").await;
+    let account = world.account_at(NAMES[2]).await;
+    world.kill(NAMES[1]);
+    world.kill(NAMES[2]);
+    let refused = administer(&world, NAMES[0], &account, AccountAction::Remove).await;
+    assert_eq!(refused, Err(AdministrationError::NoLeader));
+}
+
 /// XEP-0077: before authentication.
 #[tokio::test(start_paused = true)]
 async fn a_registration_reaches_the_leader_of_the_account() {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use vesta_wire::administration::{
@@ -101,7 +102,7 @@ impl Ctl {
                 Subject::User(action) => user(&server, action).await,
                 Subject::Session(action) => session(&server, action).await,
                 Subject::Cluster(ClusterAction::Status) => {
-                    print_status(&server.cluster_status().await?);
+                    print_status(&patiently(server.cluster_status()).await?);
                     Ok(())
                 }
             }
@@ -138,8 +139,21 @@ fn account_of(text: &str) -> Result<BareJid, Failure> {
 }
 
 async fn carry_out(server: &AdministrationClient, account: BareJid, action: AccountAction) -> Result<(), Failure> {
-    server.administer(AccountCommand { account, action }).await?;
+    patiently(server.administer(AccountCommand { account, action })).await?;
     Ok(())
+}
+
+/// Waits for an answer. A router waits a while for a shard's leader and for the database: who sits before it is told.
+async fn patiently<T>(mut answer: impl Future<Output = T> + Unpin) -> T {
+    /// After that it is told.
+    const SOON: Duration = Duration::from_secs(1);
+    match tokio::time::timeout(SOON, &mut answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            eprintln!("vesta: no answer yet, the server may be waiting for another one or for its database");
+            answer.await
+        }
+    }
 }
 
 async fn user(server: &AdministrationClient, action: &UserAction) -> Result<(), Failure> {
@@ -171,7 +185,7 @@ async fn list_users(server: &AdministrationClient, domain: &str) -> Result<(), F
     const PAGE: u32 = 1_000;
     let mut after: Option<BareJid> = None;
     loop {
-        let rows = server.users(domain, after.as_ref(), PAGE).await?;
+        let rows = patiently(server.users(domain, after.as_ref(), PAGE)).await?;
         for row in &rows {
             output::line(&row.account);
         }
@@ -187,7 +201,7 @@ async fn session(server: &AdministrationClient, action: &SessionAction) -> Resul
     const ROWS: u32 = 10_000;
     match action {
         SessionAction::List { domain } => {
-            let rows = server.sessions(domain.as_deref(), ROWS).await?;
+            let rows = patiently(server.sessions(domain.as_deref(), ROWS)).await?;
             for row in &rows {
                 let priority = row.priority.map_or_else(|| "-".to_owned(), |priority| priority.to_string());
                 output::line(format_args!(

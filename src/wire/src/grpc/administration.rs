@@ -115,6 +115,7 @@ impl From<AdministrationError> for Status {
             AdministrationError::Exists => Code::AlreadyExists,
             AdministrationError::NotFound(_) => Code::NotFound,
             AdministrationError::Invalid(_) => Code::InvalidArgument,
+            AdministrationError::NoLeader => Code::FailedPrecondition,
             AdministrationError::Unavailable(_) => Code::Aborted,
         };
         Status::new(code, error.to_string())
@@ -134,6 +135,7 @@ pub(super) fn administration_error(status: &Status) -> Option<AdministrationErro
         Code::AlreadyExists => Some(AdministrationError::Exists),
         Code::NotFound => Some(AdministrationError::NotFound(words)),
         Code::InvalidArgument => Some(AdministrationError::Invalid(words)),
+        Code::FailedPrecondition => Some(AdministrationError::NoLeader),
         Code::Aborted => Some(AdministrationError::Unavailable(words)),
         _ => None,
     }

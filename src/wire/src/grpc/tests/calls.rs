@@ -101,6 +101,7 @@ impl Administration for Answering {
             AccountAction::SetPassword { password } if password.matches("secret ü".as_bytes()) => Ok(Outcome::Done),
             AccountAction::SetPassword { .. } => Err(AdministrationError::Invalid("unusable".to_owned())),
             AccountAction::Remove => Err(AdministrationError::NotFound(command.account.to_string())),
+            AccountAction::CloseSessions { resource: None } => Err(AdministrationError::NoLeader),
             AccountAction::CloseSessions { .. } => Err(AdministrationError::Unavailable("no database".to_owned())),
         }
     }
@@ -258,6 +259,8 @@ async fn an_operator_is_served_over_the_socket() {
     assert_eq!(unusable, Err(AdministrationError::Invalid("unusable".to_owned())));
     let away = administer(AccountAction::CloseSessions { resource: Some("balcony".to_owned()) }).await;
     assert_eq!(away, Err(AdministrationError::Unavailable("no database".to_owned())));
+    let unled = administer(AccountAction::CloseSessions { resource: None }).await;
+    assert_eq!(unled, Err(AdministrationError::NoLeader));
 
     let after = BareJid::parse("a@example.com").expect("a JID");
     let users = client.users("example.com", Some(&after), 10).await.expect("users");
