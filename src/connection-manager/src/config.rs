@@ -35,7 +35,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// When a silent peer is looked after.
     pub liveness: LivenessConfig,
-    /// How long a request to a router may take before the client is told to try again later.
+    /// How long a request to a router may take before the client is told to try again later. Longer than a fail-over of the database,
+    /// shorter than [`LimitsConfig::authentication_timeout`], which closes the stream.
     pub request_timeout: Duration,
 }
 
@@ -58,7 +59,7 @@ impl Config {
             features: Bytes::new(),
             limits: LimitsConfig::default(),
             liveness: LivenessConfig::default(),
-            request_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(25),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | `store` | reads, and the implementation of [`Store`] |
 //! | `operation` | the SQL of every write |
 //! | `writer` | group commit: many writes, one transaction, one fsync |
+//! | `patience` | how long the database is waited for while it is away |
 //! | `database` | SQLite and PostgreSQL behind one face |
 //! | `fault` | what can go wrong, by what is to be done about it |
 //! | `durability` | what the database's settings make of a commit |
@@ -15,13 +16,14 @@
 //! `StoreError::Fenced` where that is older than what stands there. The row stays locked until the commit, so that two leaders
 //! of one shard never interleave.
 //!
-//! **When the database is away** reads fail as `Unavailable` within the pool's time limit, writes after a bounded number of
-//! attempts. Connections come back by themselves.
+//! **When the database is away** reads and writes wait until it is back, so that a restart or a fail-over fails nobody; after
+//! [`PostgresOptions::patience`] they fail as `Unavailable`, and from then on at once. Connections come back by themselves.
 
 mod database;
 mod durability;
 mod fault;
 mod operation;
+mod patience;
 mod store;
 mod writer;
 
@@ -40,6 +42,7 @@ use database::Database;
 pub use durability::Durability;
 use fault::Fault;
 pub use fault::OpenError;
+use patience::Patience;
 use writer::{Queue, Writer};
 
 #[cfg(doc)]
@@ -50,13 +53,15 @@ use vesta_engine::Store;
 pub struct PostgresOptions {
     /// Connections for reads, at least one. Four more are kept for writes. Default: 12.
     pub pool_size: u32,
-    /// How long a read waits for a connection, and how long making one may take. Default: 3 s.
+    /// How long one attempt to read waits for a connection, and how long making one may take. Default: 3 s.
     pub connect_timeout: Duration,
+    /// How long the database may be away before reads and writes fail. Default: 30 s.
+    pub patience: Duration,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { pool_size: 12, connect_timeout: Duration::from_secs(3) }
+        Self { pool_size: 12, connect_timeout: Duration::from_secs(3), patience: Duration::from_secs(30) }
     }
 }
 
@@ -64,6 +69,8 @@ impl Default for PostgresOptions {
 const POSTGRES_WRITERS: usize = 4;
 /// Connections for reads on SQLite.
 const SQLITE_READERS: u32 = 4;
+/// How long a disk that is full or fails is waited for: it seldom mends itself.
+const SQLITE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long [`SqlStore::open_postgres`] waits for the first connection before it returns a store that is not ready yet.
 const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to reach a database that is away at start; they double up to the second.
@@ -72,6 +79,7 @@ const START_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration
 /// Durable data on SQL. Close it with [`SqlStore::close`]; dropped, it stops as well but leaves nothing time to end well.
 pub struct SqlStore {
     database: Arc<Database>,
+    patience: Patience,
     writers: Vec<Queue>,
     readiness: watch::Receiver<Readiness>,
     tasks: TaskTracker,
@@ -95,7 +103,7 @@ impl SqlStore {
     /// # Errors
     /// The file can't be opened or written, or its tables can't be brought to this version's form.
     pub async fn open_sqlite(path: &Path) -> Result<Self, OpenError> {
-        let store = Self::start(Database::sqlite(path), 1);
+        let store = Self::start(Database::sqlite(path), 1, SQLITE_PATIENCE);
         match store.first_readiness().await {
             Readiness::Ready => Ok(store),
             Readiness::Not(Fault::Broken(reason)) => Err(store.fail(OpenError::Migration(reason)).await),
@@ -115,7 +123,7 @@ impl SqlStore {
     /// # Errors
     /// What waiting won't mend: the URL, user and password, the tables.
     pub async fn open_postgres(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
-        let store = Self::start(Database::postgres(url, &options)?, POSTGRES_WRITERS);
+        let store = Self::start(Database::postgres(url, &options)?, POSTGRES_WRITERS, options.patience);
         match store.first_readiness().await {
             Readiness::Ready => Ok(store),
             Readiness::Not(Fault::Refused(reason)) => Err(store.fail(OpenError::Refused(reason)).await),
@@ -131,19 +139,20 @@ impl SqlStore {
         }
     }
 
-    fn start(database: Database, writers: usize) -> Self {
+    fn start(database: Database, writers: usize, patience: Duration) -> Self {
         let database = Arc::new(database);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let patience = Patience::new(patience, stop.clone());
         let (announce, readiness) = watch::channel(Readiness::Starting);
         tasks.spawn(make_ready(database.clone(), announce, stop.clone()));
         let writers = (0..writers)
             .map(|_| {
-                let (queue, writer) = Writer::new(database.clone(), stop.clone());
+                let (queue, writer) = Writer::new(database.clone(), patience.clone(), stop.clone());
                 tasks.spawn(writer.run());
                 queue
             })
             .collect();
-        Self { database, writers, readiness, tasks, stop }
+        Self { database, patience, writers, readiness, tasks, stop }
     }
 
     /// How the first attempt went; `Starting` if that takes long.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use vesta_engine::StoreError;
@@ -18,17 +18,14 @@ use vesta_xmpp::BareJid;
 use crate::database::{Connection, Database, OPERATION_TIMEOUT};
 use crate::fault::Fault;
 use crate::operation::{self, Operation};
+use crate::patience::Patience;
 
 /// How many writes may wait for one writer. Who comes later waits for a place (back-pressure), for [`PLACE_TIMEOUT`].
 pub(crate) const WAITING_MAX: usize = 1024;
 /// How many writes one transaction takes at most.
 const BATCH_MAX: usize = 256;
-/// How long a write may wait for a place in the queue.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a batch is tried while the database is away.
-const ATTEMPTS: u32 = 6;
-/// The pause after the first attempt; it doubles each time: about a second and a half in all.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// How long a write may wait for a place in the queue: as long as the database may be away.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A write that waits for its turn.
 struct Write {
@@ -65,6 +62,7 @@ impl Queue {
 /// Owns one connection and writes what comes through its queue, in order within each shard.
 pub(crate) struct Writer {
     database: Arc<Database>,
+    patience: Patience,
     queue: mpsc::Receiver<Write>,
     stop: CancellationToken,
     /// Only there between two transactions that went well.
@@ -80,9 +78,9 @@ struct Failure {
 
 impl Writer {
     /// A writer and its queue. It ends when `stop` is cancelled and all that waited is answered.
-    pub(crate) fn new(database: Arc<Database>, stop: CancellationToken) -> (Queue, Self) {
+    pub(crate) fn new(database: Arc<Database>, patience: Patience, stop: CancellationToken) -> (Queue, Self) {
         let (sender, queue) = mpsc::channel(WAITING_MAX);
-        (Queue(sender), Self { database, queue, stop, connection: None })
+        (Queue(sender), Self { database, patience, queue, stop, connection: None })
     }
 
     /// Writes until it is stopped.
@@ -126,18 +124,16 @@ impl Writer {
 
     /// Tries again while the database is away, if that can do no harm.
     async fn attempt_patiently(&mut self, part: &[Write]) -> Result<Vec<Outcome>, Failure> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..ATTEMPTS {
-            match self.attempt(part).await {
-                Err(failure) if failure.may_be_repeated(part) => {}
+        let patience = self.patience.clone();
+        let mut waiting = patience.waiting();
+        loop {
+            let outcome = self.attempt(part).await;
+            waiting.note(outcome.as_ref().err().map(|failure| &failure.fault));
+            match outcome {
+                Err(failure) if failure.may_be_repeated(part) && waiting.goes_on().await => {}
                 outcome => return outcome,
             }
-            tokio::select! {
-                () = sleep(pause) => pause *= 2,
-                () = self.stop.cancelled() => break,
-            }
         }
-        self.attempt(part).await
     }
 
     async fn attempt(&mut self, part: &[Write]) -> Result<Vec<Outcome>, Failure> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use vesta_tests::deployment::{Cluster, DOMAIN, Options, Single};
 use vesta_tests::player::{Player, subscribe};
-use vesta_tests::{postgres, run, until, within};
+use vesta_tests::{http, postgres, run, until, within};
 
 /// The two connection managers.
 const A: usize = 0;
@@ -159,7 +159,7 @@ fn f9_a_paused_router_is_done_without_and_does_no_harm_when_it_wakes() {
 fn f11_without_its_database_a_cluster_answers_with_errors_and_comes_back() {
     run(async {
         let (database, url) = postgres::Server::start().await;
-        let mut cluster = Cluster::start_on(&Options::default(), &url).await;
+        let mut cluster = Cluster::start_on(&Options::with_overrides("storage.patience = '1 s'"), &url).await;
         verona(&cluster).await;
         let mut romeo = online(&cluster, "romeo", "orchard", A).await;
         let mut juliet = online(&cluster, "juliet", "balcony", B).await;
@@ -187,6 +187,31 @@ fn f11_without_its_database_a_cluster_answers_with_errors_and_comes_back() {
         let mut tybalt = login_works(&cluster, "tybalt", "street", B).await;
         message_arrives(&mut tybalt, &mut juliet).await;
         cluster.ready().await;
+    });
+}
+
+#[test]
+fn f11_a_database_that_comes_back_soon_is_waited_for() {
+    run(async {
+        let (database, url) = postgres::Server::start().await;
+        let cluster = Cluster::start_on(&Options::default(), &url).await;
+        verona(&cluster).await;
+        let mut romeo = online(&cluster, "romeo", "orchard", A).await;
+        database.crash().await;
+
+        let kept = romeo.ask("type='set'", "<query xmlns='jabber:iq:private'><a xmlns='urn:vesta:a'>b</a></query>");
+        let away = async {
+            until("a router to miss its database", async || {
+                http::get(cluster.routers[0].http, "/readyz").await.filter(|(status, _)| *status != 200)
+            })
+            .await;
+            database.restart().await;
+        };
+        let (kept, tybalt, ()) = tokio::join!(kept, online(&cluster, "tybalt", "street", B), away);
+        assert_eq!(kept.attribute("type"), Some("result"), "{kept:?}");
+        assert!(tybalt.is_bound());
+        let read = romeo.ask("type='get'", "<query xmlns='jabber:iq:private'><a xmlns='urn:vesta:a'/></query>").await;
+        assert_eq!(read.attribute("type"), Some("result"), "{read:?}");
     });
 }
 

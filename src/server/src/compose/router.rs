@@ -53,6 +53,7 @@ pub async fn open_store(settings: &Settings, data: &Path, alone: bool) -> Result
         let options = PostgresOptions {
             pool_size: settings.storage.pool_size,
             connect_timeout: settings.storage.connect_timeout.0,
+            patience: settings.storage.patience.0,
         };
         return Ok(Arc::new(SqlStore::open_postgres(url, options).await?));
     }

@@ -83,13 +83,16 @@ pub struct Storage {
     pub url: String,
     /// PostgreSQL: connections that one router keeps for reading; a few more are kept for writing.
     pub pool_size: u32,
-    /// PostgreSQL: how long a request waits for a connection before it is answered with an error.
+    /// PostgreSQL: how long one attempt to get a connection may take.
     pub connect_timeout: Period,
+    /// PostgreSQL: how long the database may be away (a restart, a fail-over) before what needs it is answered with an error. Until
+    /// then it waits, and what the same account does behind it.
+    pub patience: Period,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { url: "sqlite".into(), pool_size: 12, connect_timeout: Period::seconds(3) }
+        Self { url: "sqlite".into(), pool_size: 12, connect_timeout: Period::seconds(3), patience: Period::seconds(30) }
     }
 }
 

@@ -56,8 +56,14 @@ impl Relay {
     }
 }
 
-fn impatient() -> PostgresOptions {
+/// Notices quickly that the database is away, and waits for it.
+fn patient() -> PostgresOptions {
     PostgresOptions { connect_timeout: Duration::from_millis(300), ..PostgresOptions::default() }
+}
+
+/// Notices it, and gives up.
+fn impatient() -> PostgresOptions {
+    PostgresOptions { patience: Duration::from_millis(300), ..patient() }
 }
 
 async fn place(test: &str) -> Option<Place> {
@@ -126,6 +132,32 @@ async fn a_short_absence_is_not_noticed_by_writes() {
     relay.up().await;
     let change = Change::DataPut { key: "k".into(), value: "v".into() };
     assert_eq!(store.write(LEADER, &romeo, vec![change]).await, Ok(()));
+    store.close().await;
+    relay.down().await;
+    place.remove().await;
+}
+
+/// F11: a fail-over of some seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_while_the_database_is_away_is_done_when_it_is_back() {
+    let Some(place) = place("what_comes_while_the_database_is_away_is_done_when_it_is_back").await else { return };
+    let (mut relay, url) = Relay::before(&place).await;
+    relay.up().await;
+    let store = SqlStore::open_postgres(&url, patient()).await.expect("opens");
+    let romeo = account(&store, "romeo@montague.example").await;
+    relay.down().await;
+    let change = Change::DataPut { key: "k".into(), value: "v".into() };
+    let absence = async {
+        // Each of them waits for a connection as long as it may.
+        for _ in 0..10 {
+            assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))), "a ping does not wait");
+        }
+        relay.up().await;
+    };
+    let (written, read, ()) = tokio::join!(store.write(LEADER, &romeo, vec![change]), store.roster(&romeo), absence);
+    assert_eq!(written, Ok(()));
+    assert!(read.is_ok(), "{read:?}");
+    assert_eq!(store.data(&romeo, "k").await, Ok(Some("v".into())));
     store.close().await;
     relay.down().await;
     place.remove().await;

@@ -52,7 +52,8 @@ async fn a_killed_server_loses_nothing_acknowledged_and_is_used_again_when_it_is
     }
     let directory = std::env::temp_dir().join(format!("vesta-postgres-killed-{}", std::process::id()));
     let server = Server { directory };
-    let options = PostgresOptions { connect_timeout: Duration::from_millis(300), ..PostgresOptions::default() };
+    let soon = Duration::from_millis(300);
+    let options = PostgresOptions { connect_timeout: soon, patience: soon, ..PostgresOptions::default() };
     let store = SqlStore::open_postgres(&server.start(), options).await.expect("opens");
     let romeo = account(&store, "romeo@montague.example").await;
     let put = |number: u32| vec![Change::DataPut { key: format!("k{number}"), value: "v".into() }];

@@ -66,5 +66,5 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a whole snapshot.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(300);
-/// For what an operator asks: it may touch the database and every router.
-const ADMINISTRATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// For what an operator asks: it may touch every router, and wait for a leader and for the database.
+const ADMINISTRATION_TIMEOUT: Duration = Duration::from_secs(60);
