@@ -157,7 +157,7 @@ fn write_value(out: &mut String, name: &str, value: &Value) {
 /// `None` for null: TOML has none.
 fn to_toml(value: &Value) -> Option<toml::Value> {
     Some(match value {
-        Value::Null | Value::Object(_) => return None,
+        Value::Null => return None,
         Value::Bool(flag) => toml::Value::Boolean(*flag),
         Value::Number(number) => match number.as_i64() {
             Some(integer) => toml::Value::Integer(integer),
@@ -165,6 +165,9 @@ fn to_toml(value: &Value) -> Option<toml::Value> {
         },
         Value::String(text) => toml::Value::String(text.clone()),
         Value::Array(values) => toml::Value::Array(values.iter().filter_map(to_toml).collect()),
+        Value::Object(fields) => toml::Value::Table(
+            fields.iter().filter_map(|(name, value)| Some((name.clone(), to_toml(value)?))).collect(),
+        ),
     })
 }
 

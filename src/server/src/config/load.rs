@@ -18,13 +18,15 @@ pub enum ConfigError {
         /// Why.
         reason: std::io::Error,
     },
-    /// It is not TOML.
-    #[error("the configuration {path} is not valid TOML: {reason}")]
+    /// It is not TOML. The line itself is not shown: there may be a secret in it.
+    #[error("the configuration {path} is not valid TOML in line {line}: {reason}")]
     Syntax {
         /// Which.
         path: PathBuf,
-        /// Where and why.
-        reason: Box<toml::de::Error>,
+        /// Where, from 1.
+        line: usize,
+        /// Why.
+        reason: String,
     },
     /// A key that there is not.
     #[error("{origin}: there is no key {key:?}{}", hint(.nearest))]
@@ -75,8 +77,7 @@ pub fn load(
         Some(path) => {
             let text =
                 std::fs::read_to_string(path).map_err(|reason| ConfigError::File { path: path.into(), reason })?;
-            text.parse::<toml::Table>()
-                .map_err(|reason| ConfigError::Syntax { path: path.into(), reason: Box::new(reason) })?
+            text.parse::<toml::Table>().map_err(|error| syntax_error(path, &text, &error))?
         }
         None => toml::Table::new(),
     };
@@ -93,6 +94,12 @@ pub fn load(
         ConfigError::Value { origin, reason: error.to_string() }
     })?;
     validate(settings)
+}
+
+fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = 1 + before.matches('\n').count();
+    ConfigError::Syntax { path: path.into(), line, reason: error.message().to_owned() }
 }
 
 /// Finds the first key that the schema does not know.
@@ -302,6 +309,23 @@ mod tests {
         assert!(check("[[hosts]]\ndomain = 'a b'", &[]).expect_err("no domain").contains("hosts.domain"));
         assert!(check("[[hosts]]\ndomain = 'a'\n[[hosts]]\ndomain = 'A'", &[]).expect_err("twice").contains("twice"));
         assert!(check("hosts = 3", &[]).is_err());
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for wrong in [
+            "[telemetry]\nheaders = { x-api-key = 's3cret }",
+            "[telemetry]\nheaders = { 'x y' = 's3cret' }",
+            "[telemetry.headers]\nx-api-key = ['s3cret']",
+            "[storage]\nurl = \"postgres://vesta:s3cret@db/vesta",
+        ] {
+            let error = check(wrong, &[]).expect_err(wrong);
+            assert!(!error.contains("s3cret") && (error.contains("line 2") || error.contains("header")), "{error}");
+        }
+        let variable = ("VESTA_TELEMETRY_HEADERS", "{ x-api-key = 's3cret' }");
+        let settings = check("", &[variable]).expect("valid");
+        assert_eq!(settings.telemetry.headers.to_metadata().len(), 1);
+        assert!(!format!("{settings:?}").contains("s3cret"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! unknown key is compared with ([`mod@load`]).
 
 pub mod document;
+pub mod headers;
 pub mod load;
 pub mod quantity;
 pub mod settings;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::headers::Headers;
 use super::quantity::{Period, Size};
 
 /// The whole configuration.
@@ -274,6 +275,10 @@ pub struct Telemetry {
     /// An OTLP receiver (gRPC) that gets traces, metrics and logs: `http://127.0.0.1:4317`, or `https://…` with a
     /// certificate that the system's roots vouch for.
     pub otlp: Option<String>,
+    /// Headers of all requests to it, such as an API key: `{ x-api-key = "…" }`. Their values are secret: no log and no command shows
+    /// them.
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub headers: Headers,
     /// How often metrics are sent there; at most once a second.
     pub metrics_every: Period,
     /// The share of traces that is sent there, from 0.0 to 1.0. What the nodes do is traced, never single stanzas.
@@ -297,6 +302,7 @@ impl Default for Telemetry {
             log: "info,openraft=error,rustls=error".into(),
             format: LogFormat::Human,
             otlp: None,
+            headers: Headers::default(),
             metrics_every: Period::seconds(15),
             trace_ratio: 1.0,
         }

@@ -22,6 +22,8 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as p
 use prometheus_client::registry::Registry;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tonic::Request;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 
 use super::signal::Signal;
@@ -30,6 +32,7 @@ use crate::clock;
 /// What sends the metrics.
 pub(super) struct MetricsExport {
     client: MetricsServiceClient<Channel>,
+    headers: MetadataMap,
     resource: ResourceAttributesWithSchema,
     registry: Arc<Registry>,
     signal: Arc<Signal>,
@@ -45,14 +48,16 @@ struct Interval {
 }
 
 impl MetricsExport {
-    /// The export of a registry over a channel.
+    /// The export of a registry over a channel, each request with these headers.
     pub(super) fn new(
         channel: Channel,
+        headers: MetadataMap,
         resource: &opentelemetry_sdk::Resource,
         registry: Arc<Registry>,
         signal: Arc<Signal>,
     ) -> Self {
-        Self { client: MetricsServiceClient::new(channel), resource: resource.into(), registry, signal, start: now() }
+        let (client, resource) = (MetricsServiceClient::new(channel), resource.into());
+        Self { client, headers, resource, registry, signal, start: now() }
     }
 
     /// Sends at once, then `every` so often, and a last time when told to stop.
@@ -79,7 +84,9 @@ impl MetricsExport {
         let points = families.iter().map(|family| family.metric.len()).sum();
         let interval = Interval { start: self.start, end: now() };
         let metrics = families.into_iter().map(|family| metric(family, interval)).collect();
-        let sent = self.client.export(self.request(metrics)).await;
+        let mut request = Request::new(self.request(metrics));
+        *request.metadata_mut() = self.headers.clone();
+        let sent = self.client.export(request).await;
         self.signal.settle(points, sent.err());
     }
 

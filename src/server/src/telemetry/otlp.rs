@@ -21,6 +21,7 @@ use opentelemetry_sdk::trace::{self, BatchSpanProcessor, Sampler, SdkTracerProvi
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -38,6 +39,7 @@ use crate::config::settings;
 #[derive(Debug)]
 pub(super) struct Otlp {
     channel: Channel,
+    headers: MetadataMap,
     resource: Resource,
     spans: SdkTracerProvider,
     logs: SdkLoggerProvider,
@@ -58,14 +60,19 @@ impl Otlp {
         roles: Roles,
         metrics: &ExportMetrics,
     ) -> Result<Option<Self>, TelemetryError> {
-        let settings::Telemetry { otlp, metrics_every, trace_ratio, .. } = &settings.telemetry;
+        let settings::Telemetry { otlp, headers, metrics_every, trace_ratio, .. } = &settings.telemetry;
         let Some(receiver) = otlp else { return Ok(None) };
-        let channel = connect(receiver)?;
+        let (channel, headers) = (connect(receiver)?, headers.to_metadata());
         let resource = resource(&settings.name, roles);
-        let spans = spans(&channel, &resource, *trace_ratio, Signal::new("traces", receiver, metrics))?;
-        let logs = log_records(&channel, &resource, Signal::new("logs", receiver, metrics))?;
+        let exporter = SpanExporter::builder().with_tonic().with_channel(channel.clone());
+        let exporter = exporter.with_metadata(headers.clone()).build()?;
+        let spans = spans(exporter, &resource, *trace_ratio, Signal::new("traces", receiver, metrics));
+        let exporter = LogExporter::builder().with_tonic().with_channel(channel.clone());
+        let exporter = exporter.with_metadata(headers.clone()).build()?;
+        let logs = log_records(exporter, &resource, Signal::new("logs", receiver, metrics));
         Ok(Some(Self {
             channel,
+            headers,
             resource,
             spans,
             logs,
@@ -98,7 +105,8 @@ impl Otlp {
 
     /// Sends a registry's metrics from now on.
     pub(super) fn export_metrics(&self, registry: Arc<Registry>) {
-        let export = MetricsExport::new(self.channel.clone(), &self.resource, registry, self.metrics.clone());
+        let Self { channel, headers, resource, metrics, .. } = self;
+        let export = MetricsExport::new(channel.clone(), headers.clone(), resource, registry, metrics.clone());
         self.tasks.spawn(export.run(self.metrics_every, self.stop.clone()));
     }
 
@@ -155,37 +163,26 @@ fn resource(node: &str, roles: Roles) -> Resource {
 }
 
 /// The pipeline of spans. Whether a trace is sampled is decided where it begins.
-fn spans(
-    channel: &Channel,
-    resource: &Resource,
-    ratio: f64,
-    signal: Arc<Signal>,
-) -> Result<SdkTracerProvider, TelemetryError> {
-    let exporter = SpanExporter::builder().with_tonic().with_channel(channel.clone()).build()?;
+fn spans(exporter: SpanExporter, resource: &Resource, ratio: f64, signal: Arc<Signal>) -> SdkTracerProvider {
     let processor = BatchSpanProcessor::builder(Counted { signal: signal.clone(), exporter })
         .with_batch_config(trace::BatchConfigBuilder::default().with_max_queue_size(QUEUE).build())
         .build();
-    Ok(SdkTracerProvider::builder()
+    SdkTracerProvider::builder()
         .with_resource(resource.clone())
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
         .with_span_processor(Bounded { signal, processor })
-        .build())
+        .build()
 }
 
 /// The pipeline of log records.
-fn log_records(
-    channel: &Channel,
-    resource: &Resource,
-    signal: Arc<Signal>,
-) -> Result<SdkLoggerProvider, TelemetryError> {
-    let exporter = LogExporter::builder().with_tonic().with_channel(channel.clone()).build()?;
+fn log_records(exporter: LogExporter, resource: &Resource, signal: Arc<Signal>) -> SdkLoggerProvider {
     let processor = BatchLogProcessor::builder(Counted { signal: signal.clone(), exporter })
         .with_batch_config(logs::BatchConfigBuilder::default().with_max_queue_size(QUEUE).build())
         .build();
-    Ok(SdkLoggerProvider::builder()
+    SdkLoggerProvider::builder()
         .with_resource(resource.clone())
         .with_log_processor(Bounded { signal, processor })
-        .build())
+        .build()
 }
 
 /// Whether an event may be the exporter's own doing.

@@ -67,6 +67,15 @@ pub(super) struct Received {
     pub(super) logs: Vec<LogRecord>,
     pub(super) spans: Vec<Span>,
     pub(super) metrics: Vec<Metric>,
+    /// The header `x-api-key` of each request.
+    keys: Vec<Option<String>>,
+}
+
+impl Received {
+    fn note_key<T>(&mut self, request: &Request<T>) {
+        let key = request.metadata().get("x-api-key").and_then(|key| key.to_str().ok());
+        self.keys.push(key.map(str::to_owned));
+    }
 }
 
 impl Sink {
@@ -111,6 +120,7 @@ impl LogsService for Sink {
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
         let mut received = self.received();
+        received.note_key(&request);
         for of_resource in request.into_inner().resource_logs {
             received.resources.extend(of_resource.resource);
             received.logs.extend(of_resource.scope_logs.into_iter().flat_map(|scope| scope.log_records));
@@ -126,6 +136,7 @@ impl TraceService for Sink {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let mut received = self.received();
+        received.note_key(&request);
         for of_resource in request.into_inner().resource_spans {
             received.resources.extend(of_resource.resource);
             received.spans.extend(of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
@@ -141,6 +152,7 @@ impl MetricsService for Sink {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let mut received = self.received();
+        received.note_key(&request);
         for of_resource in request.into_inner().resource_metrics {
             received.resources.extend(of_resource.resource);
             received.metrics.extend(of_resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics));
@@ -149,10 +161,11 @@ impl MetricsService for Sink {
     }
 }
 
-/// The defaults, with a receiver.
+/// The defaults, with a receiver and a key to it.
 pub(super) fn settings(receiver: &str) -> Settings {
     let mut settings = Settings { name: "router-7".into(), ..Settings::default() };
     settings.telemetry.otlp = Some(receiver.into());
+    settings.telemetry.headers = toml::from_str("x-api-key = 's3cret'").expect("headers");
     settings.telemetry.log = "info".into();
     settings
 }
@@ -198,6 +211,7 @@ async fn a_receiver_gets_logs_spans_and_metrics() {
     telemetry_of_some_work(&address, &metrics).with_metrics(Arc::new(registry)).end().await;
 
     let received = sink.received();
+    assert!(received.keys.len() >= 3 && received.keys.iter().all(|key| key.as_deref() == Some("s3cret")));
     let string = |text: &str| any_value::Value::StringValue(text.into());
     for resource in &received.resources {
         assert_eq!(attribute(&resource.attributes, "service.name"), Some(&string("vesta-session-router")));
