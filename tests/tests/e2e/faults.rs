@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use vesta_tests::deployment::{Cluster, DOMAIN, Options, Single};
+use vesta_tests::deployment::{Cluster, DOMAIN, Node, Options, Single};
 use vesta_tests::player::{Player, subscribe};
 use vesta_tests::{http, postgres, run, until, within};
 
@@ -56,6 +56,9 @@ async fn message_arrives(from: &mut Player, to: &mut Player) {
 /// How long a person waits before saying it again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
+/// What a router's log says of a connection manager whose sessions are in danger.
+const LOST: &str = "connection manager lost";
+
 /// Tries until a login works.
 async fn login_works(cluster: &Cluster, name: &str, resource: &str, manager: usize) -> Player {
     let config = cluster.access.client(&format!("{}/{resource}", address(name)), manager);
@@ -91,6 +94,8 @@ fn f1_a_killed_connection_manager_ends_its_sessions_and_no_others() {
             })
             .await;
         told();
+        let is_told_of = |node: &Node| node.process.log().contains(LOST);
+        assert!(cluster.routers.iter().any(is_told_of), "no router's log tells of the loss");
 
         // Those of the other connection manager go on.
         message_arrives(&mut romeo, &mut tybalt).await;
@@ -234,6 +239,10 @@ fn asked_to_end_every_role_ends_in_order() {
                     && it.attribute("type") == Some("unavailable")
             })
             .await;
+
+        for router in &cluster.routers {
+            assert!(!router.process.log().contains(LOST), "{}", router.process.log());
+        }
 
         let status = cluster.routers[0].process.terminate().await;
         assert_eq!(status.code(), Some(0), "{}", cluster.routers[0].process.log());

@@ -65,6 +65,17 @@ impl<'a> Attached<'a> {
         router.managers.attach(handle.clone(), clock::instant());
         Self { router, handle }
     }
+
+    /// How many of the manager's sessions are in the shards that this router leads.
+    fn sessions(&self) -> u64 {
+        let name = &self.handle.name;
+        let in_shard = |leading: &Arc<Leading>| {
+            leading
+                .group
+                .read(|machine| machine.0.managers().filter(|(it, _)| *it == name).map(|(_, count)| count).sum::<u64>())
+        };
+        self.router.led_shards().iter().map(in_shard).sum()
+    }
 }
 
 impl Drop for Attached<'_> {
@@ -74,7 +85,13 @@ impl Drop for Attached<'_> {
         for leading in self.router.held_shards() {
             leading.delivery.link_lost(&self.handle);
         }
-        tracing::warn!(manager = %self.handle.name, "connection manager detached");
+        let (manager, sessions) = (&self.handle.name, self.sessions());
+        // One that stops in order has ended its sessions before.
+        if sessions == 0 || self.router.cancel.is_cancelled() {
+            tracing::info!(%manager, "connection manager detached");
+        } else {
+            tracing::warn!(%manager, sessions, "connection manager lost: its sessions end if it does not come back soon");
+        }
     }
 }
 
