@@ -17,6 +17,15 @@ impl GroupId {
     pub const META: GroupId = GroupId(0);
 }
 
+/// The replica that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its group.
+    pub group: GroupId,
+    /// Its node: at the address that was called there may be another one by now.
+    pub node: NodeId,
+}
+
 /// A vote: the leader (or candidate) of a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Vote {
@@ -31,10 +40,8 @@ pub struct Vote {
 /// The place of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogId {
-    /// The term of the leader that wrote it.
+    /// The term of the leader that wrote it. There is only one in a term.
     pub term: u64,
-    /// That leader.
-    pub node: NodeId,
     /// The index, from 0.
     pub index: u64,
 }
@@ -71,8 +78,8 @@ pub struct Entry {
 /// AppendEntries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendRequest {
-    /// The group.
-    pub group: GroupId,
+    /// Whom this is for.
+    pub receiver: Receiver,
     /// The sender's vote.
     pub vote: Vote,
     /// The entry before the first one sent.
@@ -99,8 +106,8 @@ pub enum AppendReply {
 /// RequestVote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoteRequest {
-    /// The group.
-    pub group: GroupId,
+    /// Whom this is for.
+    pub receiver: Receiver,
     /// The vote asked for.
     pub vote: Vote,
     /// The candidate's last entry.
@@ -125,8 +132,8 @@ pub struct VoteReply {
 /// InstallSnapshot, whole. Sent as a stream of chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotRequest {
-    /// The group.
-    pub group: GroupId,
+    /// Whom this is for.
+    pub receiver: Receiver,
     /// The sender's vote.
     pub vote: Vote,
     /// The last entry that the snapshot covers.
@@ -144,8 +151,8 @@ pub struct SnapshotRequest {
 /// A leader asks a follower to take over (TimeoutNow).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferRequest {
-    /// The group.
-    pub group: GroupId,
+    /// Whom this is for.
+    pub receiver: Receiver,
     /// The leader's vote.
     pub from: Vote,
     /// Who is to lead.
@@ -160,6 +167,9 @@ pub enum RaftRefusal {
     /// It has no replica of this group.
     #[error("the node has no replica of group {}", .0.0)]
     NoReplica(GroupId),
+    /// It is another node than the request is for.
+    #[error("{0}")]
+    OtherNode(String),
     /// The replica has stopped: a failed disk, a shutdown.
     #[error("the replica has stopped: {0}")]
     Stopped(String),

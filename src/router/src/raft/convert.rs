@@ -10,7 +10,7 @@ use openraft::raft::{
 use vesta_wire::NodeId;
 use vesta_wire::attach::RouterInfo;
 use vesta_wire::raft as wire;
-use vesta_wire::raft::GroupId;
+use vesta_wire::raft::Receiver;
 
 use super::types::{
     Batch, Entry, LogId, Member, Membership, Snapshot, SnapshotMeta, StoredMembership, Types, Vote, log_id,
@@ -29,9 +29,8 @@ pub(crate) fn vote_from_wire(vote: wire::Vote) -> Vote {
     translated
 }
 
-/// A term has one leader at the most, so a place needs no node; the field is zero.
 pub(crate) fn log_id_to_wire(id: &LogId) -> wire::LogId {
-    wire::LogId { term: id.committed_leader_id().term, node: NodeId(0), index: id.index() }
+    wire::LogId { term: id.committed_leader_id().term, index: id.index() }
 }
 
 pub(crate) fn log_id_from_wire(id: wire::LogId) -> LogId {
@@ -79,9 +78,9 @@ pub(crate) fn entry_from_wire(entry: wire::Entry) -> Result<Entry, BadMembership
     Ok(Entry { log_id: log_id_from_wire(entry.id), payload })
 }
 
-pub(crate) fn append_to_wire(group: GroupId, request: AppendEntriesRequest<Types>) -> wire::AppendRequest {
+pub(crate) fn append_to_wire(receiver: Receiver, request: AppendEntriesRequest<Types>) -> wire::AppendRequest {
     wire::AppendRequest {
-        group,
+        receiver,
         vote: vote_to_wire(&request.vote),
         previous: request.prev_log_id.as_ref().map(log_id_to_wire),
         entries: request.entries.into_iter().map(entry_to_wire).collect(),
@@ -118,9 +117,13 @@ pub(crate) fn append_reply_from_wire(reply: wire::AppendReply) -> AppendEntriesR
     }
 }
 
-pub(crate) fn vote_request_to_wire(group: GroupId, request: VoteRequestOf<Types>, pre_vote: bool) -> wire::VoteRequest {
+pub(crate) fn vote_request_to_wire(
+    receiver: Receiver,
+    request: VoteRequestOf<Types>,
+    pre_vote: bool,
+) -> wire::VoteRequest {
     wire::VoteRequest {
-        group,
+        receiver,
         vote: vote_to_wire(&request.vote),
         last: request.last_log_id.as_ref().map(log_id_to_wire),
         pre_vote,
@@ -152,14 +155,14 @@ pub(crate) fn vote_reply_from_wire(reply: wire::VoteReply) -> VoteResponse<Types
     }
 }
 
-pub(crate) fn snapshot_to_wire(group: GroupId, vote: &Vote, snapshot: Snapshot) -> wire::SnapshotRequest {
+pub(crate) fn snapshot_to_wire(receiver: Receiver, vote: &Vote, snapshot: Snapshot) -> wire::SnapshotRequest {
     let SnapshotMeta { last_log_id, last_membership } = snapshot.meta;
     let id = match &last_log_id {
         Some(last) => format!("{}-{}", last.committed_leader_id().term, last.index()),
         None => "empty".to_owned(),
     };
     wire::SnapshotRequest {
-        group,
+        receiver,
         vote: vote_to_wire(vote),
         last: last_log_id.as_ref().map(log_id_to_wire),
         membership_id: last_membership.log_id().as_ref().map(log_id_to_wire),
@@ -178,9 +181,9 @@ pub(crate) fn snapshot_from_wire(request: wire::SnapshotRequest) -> Result<(Vote
     Ok((vote_from_wire(request.vote), Snapshot { meta, snapshot: request.state }))
 }
 
-pub(crate) fn transfer_to_wire(group: GroupId, request: &TransferLeaderRequest<Types>) -> wire::TransferRequest {
+pub(crate) fn transfer_to_wire(receiver: Receiver, request: &TransferLeaderRequest<Types>) -> wire::TransferRequest {
     wire::TransferRequest {
-        group,
+        receiver,
         from: vote_to_wire(request.from_leader()),
         to: NodeId(*request.to_node_id()),
         last: request.last_log_id().map(log_id_to_wire),

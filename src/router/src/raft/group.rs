@@ -312,12 +312,18 @@ fn explain(outcome: Result<(), RaftError<Types, ClientWriteError<Types>>>) -> Re
 /// What other members ask of a replica, whatever its machine.
 #[async_trait]
 pub(crate) trait AnyReplica: RaftAcceptor {
+    /// [`Group::node`].
+    fn node(&self) -> NodeId;
     /// [`Group::stop`].
     async fn stop(&self);
 }
 
 #[async_trait]
 impl<M: Machine> AnyReplica for Group<M> {
+    fn node(&self) -> NodeId {
+        Group::node(self)
+    }
+
     async fn stop(&self) {
         Group::stop(self).await;
     }

@@ -11,8 +11,8 @@ use parking_lot::RwLock;
 use tracing::error;
 use vesta_wire::NodeId;
 use vesta_wire::raft::{
-    AppendReply, AppendRequest, GroupId, RaftAcceptor, RaftDialer, RaftRefusal, SnapshotRequest, TransferRequest, Vote,
-    VoteReply, VoteRequest,
+    AppendReply, AppendRequest, GroupId, RaftAcceptor, RaftDialer, RaftRefusal, Receiver, SnapshotRequest,
+    TransferRequest, Vote, VoteReply, VoteRequest,
 };
 
 use super::disk::Disk;
@@ -231,26 +231,35 @@ impl RaftHost {
         }
     }
 
-    fn replica(&self, group: GroupId) -> Result<Arc<dyn AnyReplica>, RaftRefusal> {
-        self.inner.replicas.read().get(&group).cloned().flatten().ok_or(RaftRefusal::NoReplica(group))
+    /// The replica that a request is for. One that was meant for another node, as after an address went to a new one, must do
+    /// nothing here: its sender counts votes and entries by node.
+    fn replica(&self, receiver: Receiver) -> Result<Arc<dyn AnyReplica>, RaftRefusal> {
+        let Receiver { group, node } = receiver;
+        let replica = self.inner.replicas.read().get(&group).cloned().flatten();
+        let replica = replica.ok_or(RaftRefusal::NoReplica(group))?;
+        let own = replica.node();
+        if own != node {
+            return Err(RaftRefusal::OtherNode(format!("the request is for node {node}, but this is node {own}")));
+        }
+        Ok(replica)
     }
 }
 
 #[async_trait]
 impl RaftAcceptor for RaftHost {
     async fn append(&self, request: AppendRequest) -> Result<AppendReply, RaftRefusal> {
-        self.replica(request.group)?.append(request).await
+        self.replica(request.receiver)?.append(request).await
     }
 
     async fn vote(&self, request: VoteRequest) -> Result<VoteReply, RaftRefusal> {
-        self.replica(request.group)?.vote(request).await
+        self.replica(request.receiver)?.vote(request).await
     }
 
     async fn snapshot(&self, request: SnapshotRequest) -> Result<Vote, RaftRefusal> {
-        self.replica(request.group)?.snapshot(request).await
+        self.replica(request.receiver)?.snapshot(request).await
     }
 
     async fn transfer(&self, request: TransferRequest) -> Result<(), RaftRefusal> {
-        self.replica(request.group)?.transfer(request).await
+        self.replica(request.receiver)?.transfer(request).await
     }
 }

@@ -16,7 +16,7 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use vesta_wire::attach::RouterInfo;
-use vesta_wire::raft::{GroupId, RaftCallError, RaftDialer};
+use vesta_wire::raft::{GroupId, RaftCallError, RaftDialer, Receiver};
 
 use super::convert;
 use super::types::{Member, Snapshot, Types, Vote};
@@ -59,6 +59,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    fn receiver(&self) -> Receiver {
+        Receiver { group: self.group, node: self.target.node }
+    }
+
     async fn within<T>(
         &self,
         timeout: Duration,
@@ -78,7 +82,7 @@ impl Connection {
         pre_vote: bool,
         option: &RPCOption,
     ) -> Result<VoteResponse<Types>, CallError> {
-        let request = convert::vote_request_to_wire(self.group, request, pre_vote);
+        let request = convert::vote_request_to_wire(self.receiver(), request, pre_vote);
         let call = self.dialer.vote(&self.target, request);
         let reply = self.within(option.soft_ttl(), RPCTypes::Vote, call).await?;
         Ok(convert::vote_reply_from_wire(reply))
@@ -94,7 +98,7 @@ impl RaftNetworkV2<Types> for Connection {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, CallError> {
         let timeout = if request.entries.is_empty() { option.soft_ttl() } else { self.append_timeout };
-        let call = self.dialer.append(&self.target, convert::append_to_wire(self.group, request));
+        let call = self.dialer.append(&self.target, convert::append_to_wire(self.receiver(), request));
         let reply = self.within(timeout, RPCTypes::AppendEntries, call).await?;
         Ok(convert::append_reply_from_wire(reply))
     }
@@ -118,7 +122,7 @@ impl RaftNetworkV2<Types> for Connection {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let request = convert::snapshot_to_wire(self.group, &vote, snapshot);
+        let request = convert::snapshot_to_wire(self.receiver(), &vote, snapshot);
         let call = self.dialer.snapshot(&self.target, request);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
@@ -133,7 +137,7 @@ impl RaftNetworkV2<Types> for Connection {
         request: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, CallError> {
-        let call = self.dialer.transfer(&self.target, convert::transfer_to_wire(self.group, &request));
+        let call = self.dialer.transfer(&self.target, convert::transfer_to_wire(self.receiver(), &request));
         self.within(option.soft_ttl(), RPCTypes::TransferLeader, call).await?;
         Ok(Ok(()))
     }

@@ -5,10 +5,14 @@ use bytes::Bytes;
 use super::{Malformed, required};
 use crate::proto::{append_reply, entry, membership, snapshot_part};
 use crate::raft::{
-    AppendReply, AppendRequest, Entry, GroupId, LogId, Membership, Payload, SnapshotRequest, TransferRequest, Vote,
-    VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Entry, GroupId, LogId, Membership, Payload, Receiver, SnapshotRequest, TransferRequest,
+    Vote, VoteReply, VoteRequest,
 };
 use crate::{NodeId, proto};
+
+fn receiver(group: u32, node: u64) -> Receiver {
+    Receiver { group: GroupId(group), node: NodeId(node) }
+}
 
 impl From<Vote> for proto::Vote {
     fn from(vote: Vote) -> Self {
@@ -24,13 +28,13 @@ impl From<proto::Vote> for Vote {
 
 impl From<LogId> for proto::LogId {
     fn from(id: LogId) -> Self {
-        Self { term: id.term, node: id.node.0, index: id.index }
+        Self { term: id.term, index: id.index }
     }
 }
 
 impl From<proto::LogId> for LogId {
     fn from(id: proto::LogId) -> Self {
-        Self { term: id.term, node: NodeId(id.node), index: id.index }
+        Self { term: id.term, index: id.index }
     }
 }
 
@@ -81,7 +85,8 @@ impl TryFrom<proto::Entry> for Entry {
 impl From<AppendRequest> for proto::AppendRequest {
     fn from(request: AppendRequest) -> Self {
         Self {
-            group: request.group.0,
+            group: request.receiver.group.0,
+            receiver: request.receiver.node.0,
             vote: Some(request.vote.into()),
             previous: request.previous.map(Into::into),
             entries: request.entries.into_iter().map(Into::into).collect(),
@@ -95,7 +100,7 @@ impl TryFrom<proto::AppendRequest> for AppendRequest {
 
     fn try_from(request: proto::AppendRequest) -> Result<Self, Malformed> {
         Ok(Self {
-            group: GroupId(request.group),
+            receiver: receiver(request.group, request.receiver),
             vote: required(request.vote, "append.vote")?,
             previous: request.previous.map(Into::into),
             entries: request.entries.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
@@ -136,7 +141,8 @@ impl TryFrom<proto::AppendReply> for AppendReply {
 impl From<VoteRequest> for proto::VoteRequest {
     fn from(request: VoteRequest) -> Self {
         Self {
-            group: request.group.0,
+            group: request.receiver.group.0,
+            receiver: request.receiver.node.0,
             vote: Some(request.vote.into()),
             last: request.last.map(Into::into),
             pre_vote: request.pre_vote,
@@ -150,7 +156,7 @@ impl TryFrom<proto::VoteRequest> for VoteRequest {
 
     fn try_from(request: proto::VoteRequest) -> Result<Self, Malformed> {
         Ok(Self {
-            group: GroupId(request.group),
+            receiver: receiver(request.group, request.receiver),
             vote: required(request.vote, "vote_request.vote")?,
             last: request.last.map(Into::into),
             pre_vote: request.pre_vote,
@@ -180,7 +186,8 @@ impl TryFrom<proto::VoteReply> for VoteReply {
 /// Parts a snapshot into its header and its state.
 pub(crate) fn snapshot_header(snapshot: SnapshotRequest) -> (snapshot_part::Header, Bytes) {
     let header = snapshot_part::Header {
-        group: snapshot.group.0,
+        group: snapshot.receiver.group.0,
+        receiver: snapshot.receiver.node.0,
         vote: Some(snapshot.vote.into()),
         last: snapshot.last.map(Into::into),
         membership_id: snapshot.membership_id.map(Into::into),
@@ -194,7 +201,7 @@ pub(crate) fn snapshot_header(snapshot: SnapshotRequest) -> (snapshot_part::Head
 /// Joins the two again.
 pub(crate) fn snapshot_from_parts(header: snapshot_part::Header, state: Bytes) -> Result<SnapshotRequest, Malformed> {
     Ok(SnapshotRequest {
-        group: GroupId(header.group),
+        receiver: receiver(header.group, header.receiver),
         vote: required(header.vote, "snapshot.vote")?,
         last: header.last.map(Into::into),
         membership_id: header.membership_id.map(Into::into),
@@ -215,7 +222,8 @@ impl TryFrom<proto::SnapshotReply> for Vote {
 impl From<TransferRequest> for proto::TransferRequest {
     fn from(request: TransferRequest) -> Self {
         Self {
-            group: request.group.0,
+            group: request.receiver.group.0,
+            receiver: request.receiver.node.0,
             from: Some(request.from.into()),
             to: request.to.0,
             last: request.last.map(Into::into),
@@ -228,7 +236,7 @@ impl TryFrom<proto::TransferRequest> for TransferRequest {
 
     fn try_from(request: proto::TransferRequest) -> Result<Self, Malformed> {
         Ok(Self {
-            group: GroupId(request.group),
+            receiver: receiver(request.group, request.receiver),
             from: required(request.from, "transfer.from")?,
             to: NodeId(request.to),
             last: request.last.map(Into::into),

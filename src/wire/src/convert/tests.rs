@@ -22,7 +22,7 @@ use crate::attach::{
     Announced, BoundSession, EndReason, Inbound, Leader, RequestId, RouterInfo, Target, ToManager, ToRouter,
 };
 use crate::forward::{FromOwner, IngressId, ToOwner};
-use crate::raft::{AppendRequest, Entry, GroupId, LogId, Membership, Payload, Vote};
+use crate::raft::{AppendRequest, Entry, GroupId, LogId, Membership, Payload, Receiver, Vote};
 use crate::{Epoch, ManagerName, NodeId, Sequence, SessionId, ShardId, StreamId, Term, proto};
 
 /// Over the wire and back: `Debug` shows all but secrets, and the second message holds those too.
@@ -261,7 +261,7 @@ fn from_owner() -> impl Strategy<Value = FromOwner> {
 }
 
 fn append() -> impl Strategy<Value = AppendRequest> {
-    let id = || any::<(u64, u64, u64)>().prop_map(|(term, node, index)| LogId { term, node: NodeId(node), index });
+    let id = || any::<(u64, u64)>().prop_map(|(term, index)| LogId { term, index });
     let vote =
         any::<(u64, u64, bool)>().prop_map(|(term, node, committed)| Vote { term, node: NodeId(node), committed });
     let membership = (vec(vec(any::<u64>().prop_map(NodeId), 0..4), 0..3), vec(router(), 0..4))
@@ -272,14 +272,9 @@ fn append() -> impl Strategy<Value = AppendRequest> {
         membership.prop_map(Payload::Membership),
     ];
     let entry = (id(), payload).prop_map(|(id, payload)| Entry { id, payload });
-    (any::<u32>(), vote, option::of(id()), vec(entry, 0..4), option::of(id())).prop_map(
-        |(group, vote, previous, entries, committed)| AppendRequest {
-            group: GroupId(group),
-            vote,
-            previous,
-            entries,
-            committed,
-        },
+    let receiver = any::<(u32, u64)>().prop_map(|(group, node)| Receiver { group: GroupId(group), node: NodeId(node) });
+    (receiver, vote, option::of(id()), vec(entry, 0..4), option::of(id())).prop_map(
+        |(receiver, vote, previous, entries, committed)| AppendRequest { receiver, vote, previous, entries, committed },
     )
 }
 

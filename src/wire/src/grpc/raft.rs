@@ -87,25 +87,25 @@ async fn collect(mut parts: Streaming<proto::SnapshotPart>) -> Result<SnapshotRe
 #[async_trait]
 impl RaftDialer for GrpcDialer {
     async fn append(&self, to: &RouterInfo, request: AppendRequest) -> Result<AppendReply, RaftCallError> {
-        let (group, mut client) = (request.group, raft_client(self, to)?);
+        let (group, mut client) = (request.receiver.group, raft_client(self, to)?);
         let reply = within(CALL_TIMEOUT, client.append(proto::AppendRequest::from(request))).await;
         checked(to, reply.map_err(|status| raft_error(to, group, &status))?)
     }
 
     async fn vote(&self, to: &RouterInfo, request: VoteRequest) -> Result<VoteReply, RaftCallError> {
-        let (group, mut client) = (request.group, raft_client(self, to)?);
+        let (group, mut client) = (request.receiver.group, raft_client(self, to)?);
         let reply = within(CALL_TIMEOUT, client.request_vote(proto::VoteRequest::from(request))).await;
         checked(to, reply.map_err(|status| raft_error(to, group, &status))?)
     }
 
     async fn snapshot(&self, to: &RouterInfo, request: SnapshotRequest) -> Result<Vote, RaftCallError> {
-        let (group, mut client) = (request.group, raft_client(self, to)?);
+        let (group, mut client) = (request.receiver.group, raft_client(self, to)?);
         let reply = within(SNAPSHOT_TIMEOUT, client.install_snapshot(tokio_stream::iter(parts(request)))).await;
         checked(to, reply.map_err(|status| raft_error(to, group, &status))?)
     }
 
     async fn transfer(&self, to: &RouterInfo, request: TransferRequest) -> Result<(), RaftCallError> {
-        let (group, mut client) = (request.group, raft_client(self, to)?);
+        let (group, mut client) = (request.receiver.group, raft_client(self, to)?);
         let reply = within(CALL_TIMEOUT, client.transfer(proto::TransferRequest::from(request))).await;
         reply.map(drop).map_err(|status| raft_error(to, group, &status))
     }
@@ -135,6 +135,7 @@ impl From<RaftRefusal> for Status {
     fn from(refusal: RaftRefusal) -> Self {
         match refusal {
             RaftRefusal::NoReplica(_) => Status::not_found(refusal.to_string()),
+            RaftRefusal::OtherNode(reason) => Status::aborted(reason),
             RaftRefusal::Stopped(reason) => Status::failed_precondition(reason),
         }
     }
@@ -143,6 +144,7 @@ impl From<RaftRefusal> for Status {
 fn raft_error(to: &RouterInfo, group: GroupId, status: &Status) -> RaftCallError {
     match status.code() {
         Code::NotFound => RaftRefusal::NoReplica(group).into(),
+        Code::Aborted => RaftRefusal::OtherNode(status.message().to_owned()).into(),
         Code::FailedPrecondition => RaftRefusal::Stopped(status.message().to_owned()).into(),
         _ => call_error(&to.address, status).into(),
     }

@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 use vesta_wire::NodeId;
 use vesta_wire::attach::RouterInfo;
 use vesta_wire::raft::{
-    AppendReply, AppendRequest, RaftCallError, RaftDialer, RaftRefusal, SnapshotRequest, TransferRequest, Vote,
-    VoteReply, VoteRequest,
+    AppendReply, AppendRequest, RaftAcceptor, RaftCallError, RaftDialer, RaftRefusal, Receiver, SnapshotRequest,
+    TransferRequest, Vote, VoteReply, VoteRequest,
 };
 
 use super::cluster::{Cluster, GROUP, Ledger, no_failure, router, settings, wait_for, wait_for_commands};
@@ -23,16 +23,16 @@ struct Nobody;
 #[async_trait]
 impl RaftDialer for Nobody {
     async fn append(&self, _: &RouterInfo, request: AppendRequest) -> Result<AppendReply, RaftCallError> {
-        Err(RaftRefusal::NoReplica(request.group).into())
+        Err(RaftRefusal::NoReplica(request.receiver.group).into())
     }
     async fn vote(&self, _: &RouterInfo, request: VoteRequest) -> Result<VoteReply, RaftCallError> {
-        Err(RaftRefusal::NoReplica(request.group).into())
+        Err(RaftRefusal::NoReplica(request.receiver.group).into())
     }
     async fn snapshot(&self, _: &RouterInfo, request: SnapshotRequest) -> Result<Vote, RaftCallError> {
-        Err(RaftRefusal::NoReplica(request.group).into())
+        Err(RaftRefusal::NoReplica(request.receiver.group).into())
     }
     async fn transfer(&self, _: &RouterInfo, request: TransferRequest) -> Result<(), RaftCallError> {
-        Err(RaftRefusal::NoReplica(request.group).into())
+        Err(RaftRefusal::NoReplica(request.receiver.group).into())
     }
 }
 
@@ -99,6 +99,23 @@ async fn a_machine_that_names_things_by_index_gets_an_entry_for_each_command() {
     let indexes: std::collections::HashSet<Bytes> = replies.into_iter().map(Result::unwrap).collect();
     assert_eq!(indexes.len(), 50);
     host.stop().await;
+}
+
+/// D1: its address may have been given to a new node, which knows nothing of what the old one has promised.
+#[tokio::test]
+async fn a_request_for_another_node_is_refused() {
+    let cluster = Cluster::in_memory(1, 1, patient()).await;
+    let ask = async |node| {
+        let vote = Vote { term: 9, node: NodeId(7), committed: false };
+        let receiver = Receiver { group: GROUP, node: NodeId(node) };
+        cluster.nodes[&1]
+            .host
+            .vote(VoteRequest { receiver, vote, last: None, pre_vote: true, leader_transfer: false })
+            .await
+    };
+    let refused = RaftRefusal::OtherNode("the request is for node 2, but this is node 1".into());
+    assert_eq!(ask(2).await, Err(refused));
+    assert!(ask(1).await.is_ok());
 }
 
 #[tokio::test]

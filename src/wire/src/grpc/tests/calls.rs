@@ -20,7 +20,7 @@ use crate::grpc::{Services, bind_socket, serve_socket};
 use crate::link::LinkError;
 use crate::raft::{
     AppendReply, AppendRequest, Entry, GroupId, LogId, Membership, Payload, RaftAcceptor, RaftCallError, RaftDialer,
-    RaftRefusal, SnapshotRequest, TransferRequest, Vote, VoteReply, VoteRequest,
+    RaftRefusal, Receiver, SnapshotRequest, TransferRequest, Vote, VoteReply, VoteRequest,
 };
 use crate::tls::Security;
 use crate::{NodeId, ShardId, Term};
@@ -33,21 +33,28 @@ pub(super) fn vote() -> Vote {
 }
 
 fn log_id(index: u64) -> LogId {
-    LogId { term: 3, node: NodeId(2), index }
+    LogId { term: 3, index }
 }
 
-fn replica(group: GroupId) -> Result<(), RaftRefusal> {
-    match group.0 {
+pub(super) fn receiver(group: u32) -> Receiver {
+    Receiver { group: GroupId(group), node: NodeId(1) }
+}
+
+fn replica(receiver: Receiver) -> Result<(), RaftRefusal> {
+    if receiver.node != NodeId(1) {
+        return Err(RaftRefusal::OtherNode("this is node 1".to_owned()));
+    }
+    match receiver.group.0 {
         1 => Ok(()),
         2 => Err(RaftRefusal::Stopped("the disk is full".to_owned())),
-        _ => Err(RaftRefusal::NoReplica(group)),
+        _ => Err(RaftRefusal::NoReplica(receiver.group)),
     }
 }
 
 #[async_trait]
 impl RaftAcceptor for Answering {
     async fn append(&self, request: AppendRequest) -> Result<AppendReply, RaftRefusal> {
-        replica(request.group)?;
+        replica(request.receiver)?;
         Ok(match request.entries.last() {
             Some(last) => AppendReply::PartialSuccess(Some(last.id)),
             None => AppendReply::HigherVote(request.vote),
@@ -55,18 +62,18 @@ impl RaftAcceptor for Answering {
     }
 
     async fn vote(&self, request: VoteRequest) -> Result<VoteReply, RaftRefusal> {
-        replica(request.group)?;
+        replica(request.receiver)?;
         Ok(VoteReply { vote: request.vote, granted: request.pre_vote, last: request.last })
     }
 
     async fn snapshot(&self, request: SnapshotRequest) -> Result<Vote, RaftRefusal> {
-        replica(request.group)?;
-        assert_eq!(request, snapshot(request.group, request.state.len()));
+        replica(request.receiver)?;
+        assert_eq!(request, snapshot(request.receiver, request.state.len()));
         Ok(request.vote)
     }
 
     async fn transfer(&self, request: TransferRequest) -> Result<(), RaftRefusal> {
-        replica(request.group)
+        replica(request.receiver)
     }
 }
 
@@ -156,9 +163,9 @@ fn status() -> ClusterStatus {
     }
 }
 
-fn snapshot(group: GroupId, bytes: usize) -> SnapshotRequest {
+fn snapshot(receiver: Receiver, bytes: usize) -> SnapshotRequest {
     SnapshotRequest {
-        group,
+        receiver,
         vote: vote(),
         last: Some(log_id(10)),
         membership_id: Some(log_id(4)),
@@ -175,7 +182,7 @@ async fn router() -> TestRouter {
 }
 
 fn append(group: u32, entries: Vec<Entry>) -> AppendRequest {
-    AppendRequest { group: GroupId(group), vote: vote(), previous: None, entries, committed: Some(log_id(1)) }
+    AppendRequest { receiver: receiver(group), vote: vote(), previous: None, entries, committed: Some(log_id(1)) }
 }
 
 #[tokio::test]
@@ -186,11 +193,16 @@ async fn raft_calls_arrive() {
     assert_eq!(reply, AppendReply::PartialSuccess(Some(log_id(2))));
     let reply = dialer.append(&router.info, append(1, vec![])).await.expect("a reply");
     assert_eq!(reply, AppendReply::HigherVote(vote()));
-    let request =
-        VoteRequest { group: GroupId(1), vote: vote(), last: Some(log_id(8)), pre_vote: true, leader_transfer: false };
+    let request = VoteRequest {
+        receiver: receiver(1),
+        vote: vote(),
+        last: Some(log_id(8)),
+        pre_vote: true,
+        leader_transfer: false,
+    };
     let reply = dialer.vote(&router.info, request).await.expect("a reply");
     assert_eq!(reply, VoteReply { vote: vote(), granted: true, last: Some(log_id(8)) });
-    let request = TransferRequest { group: GroupId(1), from: vote(), to: NodeId(1), last: None };
+    let request = TransferRequest { receiver: receiver(1), from: vote(), to: NodeId(1), last: None };
     dialer.transfer(&router.info, request).await.expect("a reply");
 }
 
@@ -198,7 +210,7 @@ async fn raft_calls_arrive() {
 async fn snapshots_of_any_length_arrive_whole() {
     let (router, dialer) = (router().await, dialer(Security::PlainText));
     for bytes in [0, 1, 1024 * 1024, 3 * 1024 * 1024 + 17] {
-        let reply = dialer.snapshot(&router.info, snapshot(GroupId(1), bytes)).await.expect("a reply");
+        let reply = dialer.snapshot(&router.info, snapshot(receiver(1), bytes)).await.expect("a reply");
         assert_eq!(reply, vote());
     }
 }
@@ -212,6 +224,11 @@ async fn refusals_of_raft_calls_are_told_from_broken_links() {
             Err(RaftCallError::Refused(reason)) => assert_eq!(reason, refusal),
             other => panic!("a refusal, not {other:?}"),
         }
+    }
+    let astray = AppendRequest { receiver: Receiver { group: GroupId(1), node: NodeId(2) }, ..append(1, vec![]) };
+    match dialer.append(&router.info, astray).await {
+        Err(RaftCallError::Refused(RaftRefusal::OtherNode(reason))) => assert_eq!(reason, "this is node 1"),
+        other => panic!("a refusal, not {other:?}"),
     }
     router.stop.cancel();
     router.tasks.wait().await;

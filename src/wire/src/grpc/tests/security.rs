@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::calls::{Answering, vote};
+use super::calls::{Answering, receiver, vote};
 use super::routers::{Cluster, TestRouter, dialer, write};
 use crate::NodeId;
 use crate::administration::{Administration, AdministrationAddress, AdministrationClient};
@@ -13,7 +13,7 @@ use crate::attach::RouterInfo;
 use crate::cluster::ClusterDialer;
 use crate::grpc::Services;
 use crate::link::{AttachDialer, ForwardDialer, LinkError};
-use crate::raft::{GroupId, RaftDialer, VoteRequest};
+use crate::raft::{RaftDialer, VoteRequest};
 use crate::tls::{NodeIdentity, NodeTls, Role, Security, issue};
 
 fn all_services() -> Services {
@@ -28,7 +28,7 @@ fn all_services() -> Services {
 /// Which of attach, forward, Raft, cluster, administration a node may call.
 async fn allowed(router: &RouterInfo, security: Security) -> [bool; 5] {
     let dialer = dialer(security.clone());
-    let vote = VoteRequest { group: GroupId(1), vote: vote(), last: None, pre_vote: false, leader_transfer: false };
+    let vote = VoteRequest { receiver: receiver(1), vote: vote(), last: None, pre_vote: false, leader_transfer: false };
     let network = AdministrationAddress::Network(router.address.to_string());
     let administration = match AdministrationClient::connect(&network, &security).await {
         Ok(client) => client.cluster_status().await.is_ok(),
