@@ -20,6 +20,7 @@ const SPREAD: f64 = 0.8;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Ends all streams with `system-shutdown`, in waves, and waits until they are closed, all within `within`.
+#[tracing::instrument(skip_all, fields(xmpp.sessions = sessions(shared).len()))]
 pub(crate) async fn drain(shared: &Arc<Shared>, within: Duration) {
     let deadline = Instant::now() + within;
     let sessions = sessions(shared);

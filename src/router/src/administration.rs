@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
+use tracing::instrument;
 use vesta_engine::StoreError;
 use vesta_engine::engine::{AdminCommand, AdminError};
 use vesta_wire::administration::{
@@ -176,6 +177,7 @@ impl RouterAdministration {
 
 #[async_trait]
 impl Administration for RouterAdministration {
+    #[instrument(name = "administration", skip_all, fields(rpc.method = command.action.name()))]
     async fn administer(&self, command: AccountCommand) -> Result<Outcome, AdministrationError> {
         let deadline = clock::instant() + LEADER_PATIENCE;
         loop {
@@ -188,6 +190,7 @@ impl Administration for RouterAdministration {
         }
     }
 
+    #[instrument(name = "administration", skip_all, fields(rpc.method = "list users"))]
     async fn users(
         &self,
         host: &str,
@@ -206,6 +209,7 @@ impl Administration for RouterAdministration {
         Ok(rows.into_iter().map(record).collect())
     }
 
+    #[instrument(name = "administration", skip_all, fields(rpc.method = "list sessions"))]
     async fn sessions(&self, host: Option<&str>, limit: u32) -> Result<Vec<SessionRecord>, AdministrationError> {
         let limit = limit.min(ROWS_MAX);
         let mut rows = self.router.sessions_here(host, limit);
@@ -222,6 +226,7 @@ impl Administration for RouterAdministration {
         Ok(rows)
     }
 
+    #[instrument(name = "administration", skip_all, fields(rpc.method = "cluster status"))]
     async fn cluster_status(&self) -> Result<ClusterStatus, AdministrationError> {
         let router = &self.router;
         let (Some((cluster, own)), Some(meta)) = (router.member(), router.meta()) else {

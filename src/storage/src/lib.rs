@@ -35,7 +35,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 use vesta_engine::StoreError;
 
 use database::Database;
@@ -216,7 +216,7 @@ async fn make_ready(database: Arc<Database>, announce: watch::Sender<Readiness>,
     let (mut pause, longest_pause) = START_PAUSES;
     loop {
         let outcome = tokio::select! {
-            outcome = database.migrate() => outcome,
+            outcome = database.migrate().instrument(info_span!("migrate the database")) => outcome,
             () = stop.cancelled() => return,
         };
         match outcome {

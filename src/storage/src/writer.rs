@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span, warn};
 use vesta_engine::StoreError;
 use vesta_engine::store::Fence;
 use vesta_xmpp::BareJid;
@@ -127,7 +128,11 @@ impl Writer {
         let patience = self.patience.clone();
         let mut waiting = patience.waiting();
         loop {
-            let outcome = self.attempt(part).await;
+            let span =
+                info_span!("database transaction", db.operation.batch.size = part.len(), otel.status_code = Empty);
+            let outcome = self.attempt(part).instrument(span.clone()).await;
+            span.record("otel.status_code", if outcome.is_ok() { "OK" } else { "ERROR" });
+            drop(span);
             waiting.note(outcome.as_ref().err().map(|failure| &failure.fault));
             match outcome {
                 Err(failure) if failure.may_be_repeated(part) && waiting.goes_on().await => {}

@@ -39,6 +39,18 @@ pub enum AccountAction {
     },
 }
 
+impl AccountAction {
+    /// What is to be done, in a few words.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AccountAction::Create { .. } => "create an account",
+            AccountAction::SetPassword { .. } => "set a password",
+            AccountAction::Remove => "remove an account",
+            AccountAction::CloseSessions { .. } => "close sessions",
+        }
+    }
+}
+
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -11,13 +11,15 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 use vesta_wire::StreamId;
 use vesta_xmpp::negotiation::receiving::{Action, Event, Receiving};
 use vesta_xmpp::payload::register::Register;
-use vesta_xmpp::sasl::{Answer, ChannelBindings, Question, SaslCondition};
+use vesta_xmpp::sasl::{Answer, ChannelBindings, Mechanism, Question, SaslCondition};
 use vesta_xmpp::scan::{Item, Scanner};
 use vesta_xmpp::stream_error::StreamCondition;
-use vesta_xmpp::{BareJid, Envelope, Jid, StreamError};
+use vesta_xmpp::{BareJid, Envelope, Jid, StreamError, ns};
 
 use super::Shared;
 use super::close::{self, END_TAG};
@@ -51,6 +53,8 @@ pub(super) struct Negotiation {
     authenticated: bool,
     bound: Option<BoundHandle>,
     stream: StreamId,
+    /// For the traces: from the client's first element of SASL to a bound resource.
+    login: Span,
 }
 
 /// How far a step has come.
@@ -91,6 +95,7 @@ impl Negotiation {
             authenticated: false,
             bound: None,
             stream: uplink::next_stream(),
+            login: Span::none(),
             shared,
         }
     }
@@ -106,6 +111,7 @@ impl Negotiation {
             }),
             () = stop.cancelled() => Err(Over::Failed(StreamCondition::SystemShutdown.into())),
         };
+        self.trace_outcome(&outcome);
         match outcome {
             Ok(()) => return self.establish(),
             Err(Over::Lost) => return None,
@@ -194,6 +200,7 @@ impl Negotiation {
 
     /// Hands an event to the machine and does what it wants, until it wants another item.
     async fn step(&mut self, event: Event) -> Result<Progress, Over> {
+        self.trace_login(&event);
         let mut next = Some(event);
         while let Some(event) = next.take() {
             for action in self.machine.handle(event, &mut crate::random::fill) {
@@ -285,7 +292,9 @@ impl Negotiation {
                 tokio::time::sleep(delay).await;
             }
         }
-        let answer = self.shared.uplink.ask(question).await;
+        let kind = question.name();
+        let span = info_span!(parent: &self.login, "ask a router", xmpp.sasl.question = kind);
+        let answer = self.shared.uplink.ask(question).instrument(span).await;
         let result = match &answer {
             Answer::Salt { .. } => return Ok(answer),
             Answer::Accepted { .. } => {
@@ -305,7 +314,8 @@ impl Negotiation {
 
     async fn bind(&mut self, account: BareJid, resource: Option<String>) -> Result<Event, Over> {
         self.flush().await?;
-        Ok(Event::Bound(match self.shared.uplink.bind(account, resource, self.stream).await {
+        let span = info_span!(parent: &self.login, "bind a resource");
+        Ok(Event::Bound(match self.shared.uplink.bind(account, resource, self.stream).instrument(span).await {
             Ok(handle) => {
                 let jid = handle.session().jid.clone();
                 self.bound = Some(handle);
@@ -313,6 +323,36 @@ impl Negotiation {
             }
             Err(error) => Err(error),
         }))
+    }
+
+    /// Begins the login's span. A client may try several mechanisms: the last one is told.
+    fn trace_login(&mut self, event: &Event) {
+        let Event::Item(Item::Element(auth)) = event else { return };
+        if !auth.is(ns::SASL, "auth") {
+            return;
+        }
+        if self.login.is_none() {
+            self.login = info_span!(
+                "login",
+                network.protocol.name = "xmpp",
+                xmpp.sasl.mechanism = Empty,
+                xmpp.login.outcome = Empty,
+                otel.status_code = Empty,
+            );
+        }
+        let mechanism = auth.attribute("mechanism").and_then(Mechanism::from_name);
+        self.login.record("xmpp.sasl.mechanism", mechanism.map_or("unknown", Mechanism::name));
+    }
+
+    fn trace_outcome(&self, outcome: &Result<(), Over>) {
+        let (outcome, status) = match outcome {
+            Ok(()) => ("bound", "OK"),
+            Err(Over::Lost) => ("connection lost", "ERROR"),
+            Err(Over::Said) => ("refused", "ERROR"),
+            Err(Over::Failed(error)) => (error.condition.name(), "ERROR"),
+        };
+        self.login.record("xmpp.login.outcome", outcome);
+        self.login.record("otel.status_code", status);
     }
 
     async fn register(&mut self, stanza: Envelope) -> Result<Envelope, Over> {

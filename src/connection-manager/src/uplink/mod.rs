@@ -140,10 +140,11 @@ impl Uplink {
         }
     }
 
-    fn attach_shard(&self, shard: ShardId, anew: bool) {
-        for session in self.sessions.of_shard(shard) {
-            self.attach(&session, anew);
-        }
+    /// Turns a shard's sessions to its leader: so many.
+    fn attach_shard(&self, shard: ShardId, anew: bool) -> usize {
+        let sessions = self.sessions.of_shard(shard);
+        sessions.iter().for_each(|session| self.attach(session, anew));
+        sessions.len()
     }
 
     fn attach(&self, session: &Arc<Session>, anew: bool) {

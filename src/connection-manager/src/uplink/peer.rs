@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 use vesta_wire::NodeId;
 use vesta_wire::attach::{RouterInfo, ToManager, ToRouter, VERSION};
 use vesta_wire::link::{LinkError, ManagerLink};
@@ -60,6 +62,14 @@ impl Uplink {
 
     /// One link, from dialling to its loss.
     async fn link_once(self: &Arc<Self>, info: &RouterInfo) -> Result<(), LinkError> {
+        let span = info_span!("link to a router", server.address = %info.address, xmpp.sessions = Empty);
+        let (up, mut ends) = self.link_up(info).instrument(span).await?;
+        self.serve(&up.link, &mut ends).await;
+        Ok(())
+    }
+
+    /// Makes a link, and announces the sessions that the router leads.
+    async fn link_up(self: &Arc<Self>, info: &RouterInfo) -> Result<(Up, ManagerLink), LinkError> {
         let refused =
             |reason: &str| LinkError::Refused { address: info.address.to_string(), reason: reason.to_owned() };
         let mut ends = self.dialer.attach(info).await?;
@@ -79,16 +89,15 @@ impl Uplink {
                 return Err(refused("is linked by another address already"));
             }
         }
-        let up = Up { uplink: self, link: &link };
+        let up = Up { uplink: self.clone(), link };
         tracing::info!(router = %info.address, %node, "linked to a router");
         self.metrics.links.inc();
         self.add_routers(routers);
         self.observe(leaders);
         // Leaders that were known before the link came up.
-        up.attach_led();
+        Span::current().record("xmpp.sessions", up.attach_led());
         self.changes.send_modify(|count| *count += 1);
-        self.serve(&link, &mut ends).await;
-        Ok(())
+        Ok((up, ends))
     }
 
     /// Takes frames until the link is lost.
@@ -131,23 +140,22 @@ impl Uplink {
 }
 
 /// A link in the routes. Dropping it takes it out, however the task ends.
-struct Up<'a> {
-    uplink: &'a Arc<Uplink>,
-    link: &'a Arc<RouterLink>,
+struct Up {
+    uplink: Arc<Uplink>,
+    link: Arc<RouterLink>,
 }
 
-impl Up<'_> {
-    fn attach_led(&self) {
+impl Up {
+    /// Announces the sessions of the shards that the router leads: so many.
+    fn attach_led(&self) -> usize {
         let led = self.uplink.routes.read().led_by(self.link.node);
-        for shard in led {
-            self.uplink.attach_shard(shard, false);
-        }
+        led.into_iter().map(|shard| self.uplink.attach_shard(shard, false)).sum()
     }
 }
 
-impl Drop for Up<'_> {
+impl Drop for Up {
     fn drop(&mut self) {
-        self.uplink.routes.write().link_down(self.link);
+        self.uplink.routes.write().link_down(&self.link);
         self.uplink.metrics.links.dec();
         self.link.lost();
         self.uplink.changes.send_modify(|count| *count += 1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tracing::Instrument;
 use vesta_engine::SessionKey;
 use vesta_wire::attach::{Announced, Inbound, RequestId, ToManager, ToRouter, VERSION};
 use vesta_wire::forward::IngressId;
@@ -15,7 +16,7 @@ use super::managers::{ManagerHandle, Next};
 use crate::clock;
 use crate::router::Router;
 use crate::shard::inbox::Arrival;
-use crate::shard::leading::Leading;
+use crate::shard::leading::{Leading, ShardMachine};
 use crate::shard::work::{Token, Work};
 
 /// How many frames are taken from a link at once.
@@ -31,13 +32,17 @@ pub async fn serve(router: Arc<Router>, mut link: RouterLink, peer: Option<Strin
         tracing::error!(?peer, %manager, "a connection manager's name is not the one in its certificate: link refused");
         return;
     }
+    let span = tracing::info_span!("attach a connection manager", vesta.manager = %manager);
     // Before that there is nothing to tell: neither the number of shards nor who leads them.
     tokio::select! {
-        () = router.founded() => {}
+        () = router.founded().instrument(span.clone()) => {}
         () = link.sender.closed() => return,
     }
-    tracing::info!(%manager, version, "connection manager attached");
-    let attached = Attached::new(&router, Arc::new(ManagerHandle::new(manager, link.sender)));
+    let attached = span.in_scope(|| {
+        tracing::info!(%manager, version, "connection manager attached");
+        Attached::new(&router, Arc::new(ManagerHandle::new(manager, link.sender)))
+    });
+    drop(span);
     let handle = &attached.handle;
     let writer = write(&router, handle);
     let reader = read(&router, handle, &mut link.receiver);
@@ -70,9 +75,9 @@ impl<'a> Attached<'a> {
     fn sessions(&self) -> u64 {
         let name = &self.handle.name;
         let in_shard = |leading: &Arc<Leading>| {
-            leading
-                .group
-                .read(|machine| machine.0.managers().filter(|(it, _)| *it == name).map(|(_, count)| count).sum::<u64>())
+            let found =
+                |machine: &ShardMachine| machine.0.managers().find(|(it, _)| *it == name).map(|(_, count)| count);
+            leading.group.read(found).unwrap_or_default()
         };
         self.router.led_shards().iter().map(in_shard).sum()
     }

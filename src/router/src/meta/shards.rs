@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument, Span, info_span};
 use vesta_wire::attach::{Leader, RouterInfo};
 use vesta_wire::raft::GroupId;
 use vesta_wire::{NodeId, ShardId, Term};
@@ -81,8 +82,14 @@ async fn open_shard(router: &Arc<Router>, host: &RaftHost, shard: ShardId, voter
 /// Follows who leads a shard, and leads it while this node does.
 async fn follow(router: Arc<Router>, shard: ShardId, group: Group<ShardMachine>) {
     let mut leadership = group.leadership();
+    // For the traces: from its election until it leads, while it applies what earlier leaders have left.
+    let mut taking_over = Span::none();
     loop {
         let now = *leadership.borrow_and_update();
+        let is_elected = now.leader == Some(router.node()) && router.holding(shard).is_none();
+        if is_elected && taking_over.is_none() {
+            taking_over = info_span!("take over a shard", vesta.shard = shard.0, raft.term = now.term.0);
+        }
         match router.holding(shard) {
             Some(led) if led.fence.term != now.term.0 => {
                 tracing::info!(%shard, term = led.fence.term, "leads no longer");
@@ -95,11 +102,14 @@ async fn follow(router: Arc<Router>, shard: ShardId, group: Group<ShardMachine>)
             }
             Some(led) => set_acting(&router, &led, now.leading),
             None if now.leading => {
-                tracing::info!(%shard, term = now.term.0, "leads");
+                taking_over.in_scope(|| tracing::info!(%shard, term = now.term.0, "leads"));
                 let leading = Leading::new(router.clone(), shard, now.term, group.clone());
                 router.lead(shard, Some(Arc::new(leading)));
             }
             None => {}
+        }
+        if now.leading || !is_elected {
+            taking_over = Span::none();
         }
         tell(&router, shard, now);
         if leadership.changed().await.is_err() {
@@ -125,6 +135,7 @@ pub(crate) fn set_acting(router: &Router, led: &Arc<Leading>, acts: bool) {
 
 /// Hands every shard that this node leads to another voter, so that nobody has to wait for an election when it stops. What can't
 /// be handed over in time is elected anew by the others.
+#[tracing::instrument(name = "hand over the shards", skip_all, fields(vesta.shards = router.led_shards().len()))]
 pub async fn hand_over(router: &Router) {
     futures_util::future::join_all(router.led_shards().iter().map(|leading| hand_over_one(router.node(), leading)))
         .await;
@@ -133,7 +144,8 @@ pub async fn hand_over(router: &Router) {
 async fn hand_over_one(own: NodeId, leading: &Leading) {
     let heirs = leading.group.status().voters.into_iter().filter(|voter| *voter != own);
     for heir in heirs {
-        match leading.group.transfer_leadership(heir).await {
+        let span = info_span!("hand over a shard", vesta.shard = leading.shard.0, vesta.heir = heir.0);
+        match leading.group.transfer_leadership(heir).instrument(span).await {
             Ok(()) | Err(ChangeError::NotLeader(_)) => return leading.handed_on().await,
             Err(error) => tracing::warn!(shard = %leading.shard, %heir, %error, "a shard could not be handed over"),
         }

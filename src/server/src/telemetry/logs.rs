@@ -8,11 +8,12 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
-use tracing::Subscriber;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{FilterExt, LevelFilter, ParseError, filter_fn};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
+use tracing_subscriber::layer::Filter;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -23,6 +24,17 @@ use crate::config::settings::LogFormat;
 pub(super) fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     let quiet = "opentelemetry=off".parse().expect("a directive");
     Ok(EnvFilter::builder().parse(directives)?.add_directive(quiet))
+}
+
+/// The events that [`filter`] lets through and `wanted` wants. Spans are made for traces alone: where no receiver of them is set,
+/// one costs as much as a comparison.
+pub(super) fn events<S>(
+    directives: &str,
+    wanted: fn(&Metadata<'_>) -> bool,
+) -> Result<impl Filter<S> + Send + Sync + use<S>, ParseError> {
+    let wanted = filter_fn(move |metadata| metadata.is_event() && wanted(metadata));
+    // It asks for less in some levels, not for fewer levels.
+    Ok(FilterExt::<S>::and(filter(directives)?, wanted.with_max_level_hint(LevelFilter::TRACE)))
 }
 
 /// The layer that writes events to `writer`, in colour if `colours` and the format is for people.

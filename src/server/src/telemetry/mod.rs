@@ -17,6 +17,8 @@ mod process;
 mod signal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traces;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry as Spans};
 
 use crate::compose::Roles;
 use crate::config::Settings;
@@ -52,6 +55,9 @@ pub enum TelemetryError {
     #[error("telemetry.otlp: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
+
+/// What takes some of what the server tells.
+type BoxedLayer = Box<dyn Layer<Spans> + Send + Sync>;
 
 /// What runs until the process ends.
 #[derive(Debug)]
@@ -90,12 +96,15 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let otlp = Otlp::new(settings, roles, metrics)?;
-    let subscriber = tracing_subscriber::registry()
-        .with(logs::filter(&settings.telemetry.log)?)
-        .with(logs::layer(settings.telemetry.format, writer, colours))
-        .with(otlp.as_ref().map(|otlp| otlp.log_layer()))
-        .with(otlp.as_ref().map(|otlp| otlp.span_layer()));
-    Ok((Dispatch::new(subscriber), Telemetry { otlp }))
+    let settings = &settings.telemetry;
+    let stderr = logs::layer(settings.format, writer, colours);
+    // Each layer has a filter of its own: what is logged says nothing of what is traced.
+    let mut layers: Vec<BoxedLayer> = vec![stderr.with_filter(logs::events(&settings.log, |_| true)?).boxed()];
+    if let Some(otlp) = &otlp {
+        layers.push(otlp.log_layer(&settings.log)?);
+        layers.push(otlp.span_layer());
+    }
+    Ok((Dispatch::new(tracing_subscriber::registry().with(layers)), Telemetry { otlp }))
 }
 
 impl Telemetry {

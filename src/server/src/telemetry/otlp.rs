@@ -1,7 +1,7 @@
 //! The OTLP receiver, and the pipelines of spans, log records and metrics that lead to it.
 //!
-//! Spans are made for what nodes do (membership, leaderships, drains), never for a stanza: even a span that is not
-//! sampled would cost more than routing one. Spans and log records go through the SDK's batch processors, each with a
+//! Spans are made for what nodes do (logins, leaderships, drains, transactions), never for a stanza: even a span that is
+//! not sampled would cost more than routing one. Spans and log records go through the SDK's batch processors, each with a
 //! thread of its own; metrics are a task. All three share one connection, which is opened when it is first needed and
 //! again whenever it was lost.
 //!
@@ -23,14 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tracing::{Metadata, Subscriber};
+use tracing::{Level, Metadata};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
 
-use super::TelemetryError;
 use super::metrics::MetricsExport;
 use super::signal::{Bounded, Counted, ExportMetrics, QUEUE, Signal};
+use super::{BoxedLayer, TelemetryError, logs as log_lines};
 use crate::compose::Roles;
 use crate::config::Settings;
 use crate::config::settings;
@@ -83,24 +82,26 @@ impl Otlp {
         }))
     }
 
-    /// The layer that takes events.
-    pub(super) fn log_layer<S>(&self) -> impl Layer<S> + use<S>
-    where
-        S: Subscriber + for<'span> LookupSpan<'span>,
-    {
-        OpenTelemetryTracingBridge::new(&self.logs).with_filter(filter_fn(|event| !is_exporters_own(event)))
+    /// The layer that takes events: those that are logged.
+    ///
+    /// # Errors
+    /// The directives make no sense.
+    pub(super) fn log_layer(&self, directives: &str) -> Result<BoxedLayer, ParseError> {
+        let wanted = log_lines::events(directives, |event| !is_exporters_own(event))?;
+        Ok(OpenTelemetryTracingBridge::new(&self.logs).with_filter(wanted).boxed())
     }
 
-    /// The layer that takes spans. Their events are log records, which carry the ids of trace and span.
-    pub(super) fn span_layer<S>(&self) -> impl Layer<S> + use<S>
-    where
-        S: Subscriber + for<'span> LookupSpan<'span>,
-    {
+    /// The layer that takes spans, of whatever is logged. Their events are log records, which carry the ids of trace and span.
+    pub(super) fn span_layer(&self) -> BoxedLayer {
+        let is_ours = |metadata: &Metadata<'_>| {
+            metadata.is_span() && *metadata.level() <= Level::INFO && metadata.target().starts_with("vesta")
+        };
         tracing_opentelemetry::layer()
             .with_tracer(self.spans.tracer("vesta"))
             .with_threads(false)
             .with_tracked_inactivity(false)
-            .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("vesta")))
+            .with_filter(filter_fn(is_ours).with_max_level_hint(LevelFilter::INFO))
+            .boxed()
     }
 
     /// Sends a registry's metrics from now on.

@@ -167,6 +167,15 @@ pub enum Question {
 }
 
 impl Question {
+    /// What is asked, in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Question::Salt { .. } => "salt",
+            Question::Proof { .. } => "proof",
+            Question::Password { .. } => "password",
+        }
+    }
+
     /// The account that wants to authenticate.
     pub fn account(&self) -> &BareJid {
         match self {
