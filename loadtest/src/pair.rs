@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use vesta_client::Stream;
 
@@ -21,8 +22,9 @@ use crate::tally::Tally;
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long after the measured stretch messages may come; later they count as lost, and what was not sent by then as unsent.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
-/// Messages that are written at once, where more are due.
-const BATCH_MAX: u64 = 256;
+/// Messages of a schedule that are written at once. Where more are due, what has come is read first and the other pairs have their
+/// turn: a server that can't keep up is not to be kept from answering by us.
+const BATCH_MAX: u64 = 8;
 
 /// When the next message may be sent.
 #[derive(Clone, Copy, Debug)]
@@ -94,12 +96,13 @@ impl Pair {
     /// A connection broke.
     pub async fn run(mut self) -> Result<Tally, Error> {
         loop {
-            self.send_due().await?;
+            let is_behind = self.send_due().await?;
             let ended_us = self.recorder.ended_us();
-            if ended_us.is_some_and(|ended_us| self.under_way() == 0 || self.is_too_late(ended_us)) {
+            let is_done = |ended_us| !is_behind && self.under_way() == 0 || self.is_too_late(ended_us);
+            if ended_us.is_some_and(is_done) {
                 break;
             }
-            match timeout(SILENCE_MAX, self.something()).await {
+            match timeout(SILENCE_MAX, self.something(is_behind)).await {
                 Ok(happened) => happened?,
                 // By a schedule there may be nothing to send for long, and what is lost stops nothing.
                 Err(_) if ended_us.is_none() && matches!(self.pace, Pace::Schedule(_)) => {}
@@ -128,24 +131,27 @@ impl Pair {
         }
     }
 
-    async fn send_due(&mut self) -> Result<(), Error> {
-        let mut out = Vec::new();
-        loop {
-            let (due, now_us) = (self.due().min(self.sent + BATCH_MAX), self.recorder.now_us());
-            if due <= self.sent {
-                return Ok(());
-            }
-            for number in self.sent..due {
-                let sent_us = match self.pace {
-                    Pace::Window(_) => now_us,
-                    Pace::Schedule(turn) => turn.meant_us(number),
-                };
-                self.writer.write(&mut out, Probe { number, sent_us });
-            }
-            self.sent = due;
-            self.send(&out).await?;
-            out.clear();
+    /// Sends what is due, or a part of it. Says whether there is more.
+    async fn send_due(&mut self) -> Result<bool, Error> {
+        let (now_us, due) = (self.recorder.now_us(), self.due());
+        let batch = match self.pace {
+            Pace::Window(_) => self.sent..due,
+            Pace::Schedule(_) => self.sent..due.min(self.sent + BATCH_MAX),
+        };
+        if batch.is_empty() {
+            return Ok(false);
         }
+        let mut out = Vec::new();
+        for number in batch.clone() {
+            let sent_us = match self.pace {
+                Pace::Window(_) => now_us,
+                Pace::Schedule(turn) => turn.meant_us(number),
+            };
+            self.writer.write(&mut out, Probe { number, sent_us });
+        }
+        self.sent = batch.end;
+        self.send(&out).await?;
+        Ok(batch.end < due)
     }
 
     /// Writes, and goes on receiving while the server does not read: it may be waiting for us to do so.
@@ -161,8 +167,8 @@ impl Pair {
         }
     }
 
-    /// Waits for what may change something.
-    async fn something(&mut self) -> Result<(), Error> {
+    /// Waits for what may change something; where there is more to send, not for long.
+    async fn something(&mut self, is_behind: bool) -> Result<(), Error> {
         let Self { sender, incoming, returned, refused, wake, .. } = self;
         tokio::select! {
             biased;
@@ -175,6 +181,7 @@ impl Pair {
                 }
             },
             () = wake.notified() => Ok(()),
+            () = yield_now(), if is_behind => Ok(()),
         }
     }
 

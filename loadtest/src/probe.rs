@@ -2,14 +2,14 @@
 //! bytes, without reading XML, so that this side stays cheap.
 
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 use memchr::memrchr;
 
-/// What a probe's text begins with, in a message's body and in a presence's status. Nothing in it needs escaping, so a server has
-/// no reason to change it.
-const BODY: &[u8] = b"<body>probe:";
-const STATUS: &[u8] = b"<status>probe:";
+/// What a probe's text begins with, in a message's body and in a presence's status.
+static BODY: LazyLock<Vec<u8>> = LazyLock::new(|| mark("body"));
+static STATUS: LazyLock<Vec<u8>> = LazyLock::new(|| mark("status"));
 /// Digits of the number and of the time, each with a colon behind it.
 const NUMBERS: usize = 2 * (DIGITS + 1);
 const DIGITS: usize = 16;
@@ -21,6 +21,12 @@ pub struct Probe {
     pub number: u64,
     /// When it was sent, or should have been, in microseconds of the sender's clock.
     pub sent_us: u64,
+}
+
+/// Nothing in it needs escaping, so a server has no reason to change it. It is of this process: messages that a server has kept from
+/// an earlier run, because somebody was gone, are no probes.
+fn mark(element: &str) -> Vec<u8> {
+    format!("<{element}>probe:{:08x}:", std::process::id()).into_bytes()
 }
 
 /// Writes probes of one kind.
@@ -38,12 +44,12 @@ impl Writer {
         let before_id = format!("<message to='{to}' type='chat' id='").into_bytes();
         let bare = before_id.len() + DIGITS + b"'>".len() + BODY.len() + NUMBERS + END.len();
         let after = [&vec![b'.'; bytes.saturating_sub(bare)][..], END].concat();
-        Self { before_id, mark: BODY, after }
+        Self { before_id, mark: &BODY, after }
     }
 
     /// Presences to all contacts.
     pub fn presences() -> Self {
-        Self { before_id: b"<presence id='".to_vec(), mark: STATUS, after: b"</status></presence>".to_vec() }
+        Self { before_id: b"<presence id='".to_vec(), mark: &STATUS, after: b"</status></presence>".to_vec() }
     }
 
     /// Appends one.
@@ -69,12 +75,12 @@ pub struct Reader {
 impl Reader {
     /// Of messages.
     pub fn messages() -> Self {
-        Self::of(BODY)
+        Self::of(&BODY)
     }
 
     /// Of presences.
     pub fn presences() -> Self {
-        Self::of(STATUS)
+        Self::of(&STATUS)
     }
 
     fn of(mark: &'static [u8]) -> Self {

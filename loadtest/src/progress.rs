@@ -88,9 +88,12 @@ impl Snapshot {
 
     /// `logging in: 1200 of 19500 (512/s), 7 s`
     fn text(&self, per_second: f64, elapsed: Duration) -> String {
-        let Self { stage, done, of } = self;
-        let of = if *of > 0 { format!(" of {of}") } else { String::new() };
-        format!("{stage}: {done}{of} ({per_second:.0}/s), {} s", elapsed.as_secs())
+        let seconds = elapsed.as_secs();
+        match self {
+            Self { stage, done: 0, of: 0 } => format!("{stage}, {seconds} s"),
+            Self { stage, done, of: 0 } => format!("{stage}: {done} ({per_second:.0}/s), {seconds} s"),
+            Self { stage, done, of } => format!("{stage}: {done} of {of} ({per_second:.0}/s), {seconds} s"),
+        }
     }
 }
 
@@ -110,10 +113,13 @@ impl Default for Line {
 }
 
 impl Line {
-    /// Writes the line anew.
+    /// Writes the line anew, unless it has just been written: several processes tell one after the other.
     pub fn show(&mut self, snapshot: Snapshot) {
         let now = Instant::now();
         let (before, last) = &self.last;
+        if now - *before < INTERVAL / 2 && last.stage == snapshot.stage {
+            return;
+        }
         // What is counted from the beginning of another stage has no rate yet.
         let is_same = last.stage == snapshot.stage && snapshot.done >= last.done;
         let since = if is_same { snapshot.done - last.done } else { 0 };
@@ -162,6 +168,7 @@ mod tests {
         let both = Snapshot::sum(&[one.clone(), Snapshot { done: 20, ..one }]);
         assert_eq!(both.text(51.4, Duration::from_millis(7900)), "logging in: 520 of 2000 (51/s), 7 s");
         let idle = Snapshot { stage: "holding".into(), ..Snapshot::default() };
-        assert_eq!(idle.text(0.0, Duration::ZERO), "holding: 0 (0/s), 0 s");
+        assert_eq!(idle.text(0.0, Duration::ZERO), "holding, 0 s");
+        assert_eq!(Snapshot { done: 7, ..idle }.text(7.0, Duration::ZERO), "holding: 7 (7/s), 0 s");
     }
 }
