@@ -48,7 +48,7 @@ fn write_group(out: &mut fmt::Formatter<'_>, group: &Group, labels: &[&str]) -> 
     let (scenario, parameters) = (Escaped(group.scenario), Escaped(&group.parameters));
     writeln!(out, "<section><h2>{scenario} <small>{parameters}</small></h2>")?;
     writeln!(out, "{}<div class=\"plots\">", tables::headlines(group))?;
-    if let Some(bars) = plots::cpu(group, labels) {
+    if let Some(bars) = plots::costs(group, labels) {
         write!(out, "{bars}")?;
     }
     for chart in [plots::latencies(group, labels), plots::timeline(group, labels)].into_iter().flatten() {
@@ -72,7 +72,7 @@ mod tests {
     fn a_page_needs_nothing_from_elsewhere_and_lets_no_text_become_markup() {
         let runs = runs(&[
             r#"{"scenario":"<chat>","label":"<b>","machine":"<m>","version":"<v>","command":"<c>","server_cpu_seconds_per_100_000":1,
-                "security":"<s>","<f>":2,"latency_histogram":[[1,1]],"timeline":[[0,1],[1,2]]}"#
+                "security":"<s>","<f>":2,"latency_histogram":[[1,1]],"timeline":[[0,1],[1,2],[2,3]]}"#
                 .replace('\n', "")
                 .as_str(),
         ]);

@@ -9,15 +9,23 @@ use crate::runs::{Group, Series, figure};
 /// Rates that differ by more than this factor are drawn on a logarithmic axis.
 const FAR_APART: f64 = 20.0;
 
-/// Bars of the server's CPU, by label. `None`: nobody has measured it.
-pub fn cpu(group: &Group, labels: &[&str]) -> Option<Bars> {
+/// Bars of what an event or a session costs the server, by label. `None`: nobody has measured it.
+pub fn costs(group: &Group, labels: &[&str]) -> Option<Bars> {
+    const COSTS: [(&str, &str); 2] = [
+        (figure::CPU, "CPU seconds of the server per 100,000 events"),
+        ("bytes_per_session", "Memory of the server per session, in bytes"),
+    ];
+    let of = |(figure, caption)| bars(group, labels, figure, caption);
+    COSTS.into_iter().find_map(of)
+}
+
+fn bars(group: &Group, labels: &[&str], figure: &str, caption: &str) -> Option<Bars> {
     let bar = |series: &Series| {
-        let value = series.spread(figure::CPU)?;
+        let value = series.spread(figure)?;
         Some(Bar { label: series.label.to_owned(), colour: colour(series, labels), value })
     };
     let bars: Vec<Bar> = group.series.iter().filter_map(bar).collect();
-    let caption = "CPU seconds of the server per 100,000 events".to_owned();
-    (!bars.is_empty()).then_some(Bars { caption, bars })
+    (!bars.is_empty()).then(|| Bars { caption: caption.to_owned(), bars })
 }
 
 /// Latencies over percentiles, all runs of a label together.
@@ -47,8 +55,11 @@ pub fn latencies(group: &Group, labels: &[&str]) -> Option<Chart> {
 pub fn timeline(group: &Group, labels: &[&str]) -> Option<Chart> {
     let of = |series: &Series| {
         let (label, colour) = (series.label.to_owned(), colour(series, labels));
-        let timelines = series.runs.iter().map(|run| run.pairs("timeline")).filter(|points| points.len() > 1);
-        timelines.map(|points| Line { label: label.clone(), colour, points }).collect::<Vec<_>>()
+        let timelines = series.runs.iter().map(|run| whole_seconds(run.pairs("timeline")));
+        timelines
+            .filter(|points| points.len() > 1)
+            .map(|points| Line { label: label.clone(), colour, points })
+            .collect::<Vec<_>>()
     };
     let lines: Vec<Line> = group.series.iter().flat_map(of).collect();
     let (seconds, rate) = greatest(&lines)?;
@@ -67,6 +78,12 @@ pub fn timeline(group: &Group, labels: &[&str]) -> Option<Chart> {
         y: Axis { scale: y, marks: marks(y) },
         lines,
     })
+}
+
+/// Without the last one, in which the run has ended.
+fn whole_seconds(mut timeline: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    timeline.pop();
+    timeline
 }
 
 fn colour(series: &Series, labels: &[&str]) -> usize {
@@ -99,16 +116,16 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_not_drawn() {
-        let runs = runs(&[r#"{"scenario":"idle","label":"vesta","latency_histogram":[],"timeline":[[0,1]]}"#]);
+        let runs = runs(&[r#"{"scenario":"idle","label":"vesta","latency_histogram":[],"timeline":[[0,1],[1,9]]}"#]);
         let groups = gather(&runs);
-        assert!(cpu(&groups[0], &["vesta"]).is_none());
+        assert!(costs(&groups[0], &["vesta"]).is_none());
         assert!(latencies(&groups[0], &["vesta"]).is_none());
         assert!(timeline(&groups[0], &["vesta"]).is_none());
     }
 
     #[test]
     fn a_label_has_one_colour_and_each_run_its_timeline() {
-        let line = r#"{"scenario":"chat","label":"b","p99_ms":2.5,"latency_histogram":[[0.5,90],[2.5,10]],"timeline":[[0,1],[1,7]]}"#;
+        let line = r#"{"scenario":"chat","label":"b","p99_ms":2.5,"latency_histogram":[[0.5,90],[2.5,10]],"timeline":[[0,1],[1,7],[2,99]]}"#;
         let runs = runs(&[r#"{"scenario":"chat","label":"a"}"#, line, line]);
         let groups = gather(&runs);
         let chart = latencies(&groups[0], &["a", "b"]).expect("a histogram");
