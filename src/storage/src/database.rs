@@ -29,6 +29,10 @@ pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long SQLite waits for another writer.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The pages that each reader of SQLite keeps, in KiB, negated: the upper levels of the trees. The kernel has the rest, once for
+/// all readers.
+const SQLITE_READER_CACHE: &str = "-512";
+
 /// What the database itself does about transactions that hang, so that one of a process that was paused or cut off does not
 /// keep its locks: milliseconds, each below [`OPERATION_TIMEOUT`].
 const POSTGRES_SESSION: [(&str, &str); 3] =
@@ -95,7 +99,8 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
             .foreign_keys(true);
-        let pool = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_lazy_with(options.clone());
+        let readers = options.clone().pragma("cache_size", SQLITE_READER_CACHE);
+        let pool = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_lazy_with(readers);
         Database::Sqlite { options, pool }
     }
 

@@ -197,6 +197,9 @@ impl<M: Machine> Group<M> {
 
     /// Adds a member that gets the log but has no vote, and waits until it has caught up.
     pub async fn add_learner(&self, router: &RouterInfo) -> Result<(), ChangeError> {
+        if self.inner.settings.alone {
+            return Err(ChangeError::Refused("this process keeps no history that another could be given".into()));
+        }
         let added = self.inner.raft.add_learner(router.node.0, convert::member_of(router), true);
         let caught_up = tokio::time::timeout(self.inner.settings.snapshot_timeout, added).await;
         explain(caught_up.map_err(|_| ChangeError::Undecided)?.map(drop))

@@ -179,12 +179,15 @@ impl RaftHost {
         replica: Arc<Replica<M>>,
     ) -> Result<(LogStore, StateMachine<M>), OpenError> {
         match &self.inner.storage {
-            Storage::Memory(_) => Ok((LogStore::in_memory(), StateMachine::new(replica, None, None))),
+            Storage::Memory(_) => {
+                let alone = self.inner.settings.alone;
+                Ok((LogStore::in_memory(), StateMachine::in_memory(replica, alone)))
+            }
             Storage::Disk(disk) => {
                 let mut found = disk.load(group)?;
                 let snapshot = found.snapshot.take();
                 let log = LogStore::on_disk(disk.group(group), found);
-                Ok((log, StateMachine::new(replica, Some(disk.group(group)), snapshot)))
+                Ok((log, StateMachine::on_disk(replica, disk.group(group), snapshot)))
             }
         }
     }

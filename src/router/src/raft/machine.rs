@@ -93,10 +93,11 @@ impl<M: Machine> Replica<M> {
         Ok(())
     }
 
-    fn snapshot(&self) -> Snapshot {
+    /// The state, encoded by `encode`, and what it is the state of.
+    fn snapshot(&self, encode: impl FnOnce(&M) -> Bytes) -> Snapshot {
         let state = self.state.read();
         let meta = SnapshotMeta { last_log_id: state.last_applied, last_membership: state.membership.clone() };
-        Snapshot { meta, snapshot: state.machine.snapshot() }
+        Snapshot { meta, snapshot: encode(&state.machine) }
     }
 }
 
@@ -111,12 +112,20 @@ impl<M: Machine> State<M> {
 pub(crate) struct StateMachine<M> {
     replica: Arc<Replica<M>>,
     snapshots: Snapshots,
+    /// Whether nobody will ever read a snapshot: see [`RaftSettings::alone`](super::RaftSettings::alone).
+    alone: bool,
 }
 
 impl<M: Machine> StateMachine<M> {
+    /// In memory; `alone` as in [`RaftSettings::alone`](super::RaftSettings::alone).
+    pub(crate) fn in_memory(replica: Arc<Replica<M>>, alone: bool) -> Self {
+        StateMachine { replica, snapshots: Snapshots { current: Arc::default(), disk: None }, alone }
+    }
+
     /// `stored` is the snapshot found on the disk; openraft installs it before it applies what the log holds beyond.
-    pub(crate) fn new(replica: Arc<Replica<M>>, disk: Option<GroupDisk>, stored: Option<Snapshot>) -> Self {
-        StateMachine { replica, snapshots: Snapshots { current: Arc::new(RwLock::new(stored)), disk } }
+    pub(crate) fn on_disk(replica: Arc<Replica<M>>, disk: GroupDisk, stored: Option<Snapshot>) -> Self {
+        let snapshots = Snapshots { current: Arc::new(RwLock::new(stored)), disk: Some(disk) };
+        StateMachine { replica, snapshots, alone: false }
     }
 }
 
@@ -143,7 +152,8 @@ impl<M: Machine> RaftStateMachine<Types> for StateMachine<M> {
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        SnapshotBuilder { taken: self.replica.snapshot(), snapshots: self.snapshots.clone() }
+        let taken = self.replica.snapshot(|machine| if self.alone { Bytes::new() } else { machine.snapshot() });
+        SnapshotBuilder { taken, snapshots: self.snapshots.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {

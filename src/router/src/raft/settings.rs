@@ -17,10 +17,14 @@ pub struct RaftSettings {
     pub proposal_timeout: Duration,
     /// How long a snapshot may take to another member. Default: 60 s.
     pub snapshot_timeout: Duration,
-    /// A snapshot is taken each time that the log has grown by so many entries. Default: 4,096.
+    /// A snapshot is taken each time that the log has grown by so many entries. All of them are in memory too, some 400 bytes
+    /// each. Default: 1,024.
     pub snapshot_every: u64,
-    /// The entries that stay in the log behind a snapshot, so that a follower slightly behind needs no snapshot. Default: 512.
+    /// The entries that stay in the log behind a snapshot, so that a follower slightly behind needs no snapshot. Default: 256.
     pub keep_entries: u64,
+    /// Whether this node is the only member of its groups, and nothing outlives the process: then nobody will ever ask for an
+    /// entry that is applied, or for a snapshot, and neither is kept. Members can't be added. Default: no.
+    pub alone: bool,
 }
 
 impl Default for RaftSettings {
@@ -30,8 +34,9 @@ impl Default for RaftSettings {
             election_timeout: (Duration::from_secs(1), Duration::from_secs(2)),
             proposal_timeout: Duration::from_secs(5),
             snapshot_timeout: Duration::from_secs(60),
-            snapshot_every: 4096,
-            keep_entries: 512,
+            snapshot_every: 1024,
+            keep_entries: 256,
+            alone: false,
         }
     }
 }
@@ -42,6 +47,11 @@ impl Default for RaftSettings {
 pub struct BadSettings(String);
 
 impl RaftSettings {
+    /// Those of a process that is the whole cluster and keeps its log in memory.
+    pub fn alone() -> Self {
+        RaftSettings { snapshot_every: 64, keep_entries: 0, alone: true, ..RaftSettings::default() }
+    }
+
     /// How long a leader leads after the last sign of a majority: nobody else is elected meanwhile.
     pub(crate) fn lease(&self) -> Duration {
         self.election_timeout.1

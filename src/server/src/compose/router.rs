@@ -74,12 +74,11 @@ pub async fn build(
     engine: Arc<Engine>,
     metrics: Arc<RouterMetrics>,
 ) -> Result<RouterParts, ComposeError> {
-    let raft_settings = RaftSettings::default();
     let raft = match &config.log {
-        LogPlace::Memory => RaftHost::in_memory(raft_settings, abort()),
+        LogPlace::Memory => RaftHost::in_memory(RaftSettings::alone(), abort()),
         LogPlace::Disk(path) => {
             make_directory(path)?;
-            RaftHost::on_disk(path, raft_settings, abort())?
+            RaftHost::on_disk(path, RaftSettings::default(), abort())?
         }
     };
     let hosts = settings.hosts.iter().map(|host| Host { domain: host.domain.clone() });
@@ -99,14 +98,17 @@ pub fn alone(settings: &Settings) -> RouterConfig {
         name: settings.name.clone(),
         address: String::new(),
         founders: vec![own],
-        shards: SHARDS_ALONE,
+        shards: shards_alone(),
         log: LogPlace::Memory,
         manager_grace: settings.cluster.manager_grace.0,
     }
 }
 
-/// How many shards one process has: enough that its threads seldom wait for each other.
-const SHARDS_ALONE: u32 = 8;
+/// How many shards one process has: enough that its threads seldom wait for each other. Each takes about 1.5 MB.
+fn shards_alone() -> u32 {
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32);
+    (2 * threads).clamp(4, 64)
+}
 
 /// A router of a cluster.
 pub fn of_cluster(settings: &Settings, data: &Path) -> Result<RouterConfig, ComposeError> {

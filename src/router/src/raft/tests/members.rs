@@ -3,7 +3,7 @@
 use vesta_wire::NodeId;
 
 use super::cluster::{Cluster, router, settings, wait_for, wait_for_commands};
-use crate::raft::ChangeError;
+use crate::raft::{ChangeError, RaftSettings};
 
 #[tokio::test]
 async fn a_group_grows_from_one_member_to_three_and_shrinks_to_the_new_ones() {
@@ -60,4 +60,17 @@ async fn only_a_leader_can_hand_over_and_only_to_a_voter() {
     wait_for(follower, |known| known.leader == Some(NodeId(leader))).await;
     let refused = follower.transfer_leadership(NodeId(leader)).await;
     assert_eq!(refused, Err(ChangeError::NotLeader(Some(NodeId(leader)))));
+}
+
+#[tokio::test]
+async fn a_process_that_is_the_whole_cluster_keeps_no_history_and_takes_no_other_member() {
+    let cluster = Cluster::in_memory(1, 1, RaftSettings::alone()).await;
+    let group = cluster.group(1);
+    // Two times what makes a snapshot: what is purged is all that the last one covers.
+    while group.status().purged < Some(2 * RaftSettings::alone().snapshot_every) {
+        cluster.propose("bind").await;
+    }
+    assert!(group.status().last_log.is_some());
+    let refused = group.add_learner(&router(2)).await;
+    assert!(matches!(refused, Err(ChangeError::Refused(_))), "{refused:?}");
 }

@@ -20,7 +20,7 @@ struct InMemory;
 impl StoreBuilder<Types, LogStore, StateMachine<Ledger>> for InMemory {
     async fn build(&self) -> Built<()> {
         let replica = Arc::new(Replica::new(Ledger::default()));
-        Ok(((), LogStore::in_memory(), StateMachine::new(replica, None, None)))
+        Ok(((), LogStore::in_memory(), StateMachine::in_memory(replica, false)))
     }
 }
 
@@ -34,7 +34,7 @@ impl StoreBuilder<Types, LogStore, StateMachine<Ledger>, (Disk, TempDir)> for On
         let found = disk.load(group).unwrap();
         let replica = Arc::new(Replica::new(Ledger::default()));
         let log = LogStore::on_disk(disk.group(group), found);
-        let machine = StateMachine::new(replica, Some(disk.group(group)), None);
+        let machine = StateMachine::on_disk(replica, disk.group(group), None);
         Ok(((disk, directory), log, machine))
     }
 }
