@@ -22,7 +22,7 @@ pub enum Error {
     #[error("{0} took too long")]
     TimedOut(&'static str),
     /// A process that does a part of the load has ended without figures.
-    #[error("a worker process has failed, or was at another place than the others; what it said stands above")]
+    #[error("a worker process has failed; why stands above")]
     WorkerFailed,
     /// The process that started this one has ended.
     #[error("the coordinator is gone")]

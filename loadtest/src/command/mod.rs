@@ -116,3 +116,59 @@ fn mechanism(name: &str) -> Result<Mechanism, String> {
     let known = Mechanism::from_name(name).filter(|mechanism| !mechanism.is_plus());
     known.ok_or_else(|| "one of SCRAM-SHA-1, SCRAM-SHA-256, SCRAM-SHA-512, PLAIN".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::net::TcpListener;
+
+    use crate::relay;
+
+    /// What a scenario reports that runs against a bare relay.
+    fn run_against_relay(arguments: &[&str]) -> serde_json::Value {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        runtime.spawn(relay::serve(listener));
+        let command = ["vesta-loadtest", "chat", "--relay", &address, "--pairs", "4", "--label", "relay"];
+        let command = Command::try_parse_from(command.iter().chain(arguments)).expect("well-formed");
+        let report = command.run().expect("the relay works").expect("a scenario reports");
+        serde_json::from_str(&report.to_json()).expect("JSON")
+    }
+
+    fn assert_nothing_went_wrong(report: &serde_json::Value) {
+        for name in ["lost", "doubled", "overtaken", "refused", "unsent"] {
+            assert_eq!(report[name], 0, "{name}");
+        }
+        let sum = |pairs: &serde_json::Value| {
+            let pairs = pairs.as_array().into_iter().flatten();
+            pairs.filter_map(|pair| pair[1].as_u64()).sum::<u64>()
+        };
+        assert_eq!(report["messages"].as_u64(), Some(sum(&report["timeline"])));
+        assert!(sum(&report["latency_histogram"]) > 0);
+        assert_eq!(report["label"], "relay");
+    }
+
+    #[test]
+    fn a_closed_loop_measures_as_many_messages_as_asked_for() {
+        let report = run_against_relay(&["--messages", "2000", "--warm-up", "100"]);
+        assert_nothing_went_wrong(&report);
+        assert!(report["messages"].as_u64() >= Some(2000), "{report}");
+        assert_eq!(report["window"], 10);
+    }
+
+    #[test]
+    fn an_open_loop_sends_everything_that_was_meant() {
+        let report = run_against_relay(&["--rate", "2000", "--seconds", "1"]);
+        assert_nothing_went_wrong(&report);
+        assert_eq!(report["rate"], 2000);
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Command::command().debug_assert();
+    }
+}

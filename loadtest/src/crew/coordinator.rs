@@ -76,7 +76,7 @@ impl State {
                     return Ok(Step::Open(gate));
                 }
                 if self.waiting.iter().all(Option::is_some) {
-                    return Err(Error::WorkerFailed);
+                    return Err(Error::Usage("the workers wait at different gates".into()));
                 }
             }
         }
