@@ -70,12 +70,10 @@ mod tests {
 
     #[test]
     fn a_page_needs_nothing_from_elsewhere_and_lets_no_text_become_markup() {
-        let runs = runs(&[
-            r#"{"scenario":"<chat>","label":"<b>","machine":"<m>","version":"<v>","command":"<c>","server_cpu_seconds_per_100_000":1,
-                "security":"<s>","<f>":2,"latency_histogram":[[1,1]],"timeline":[[0,1],[1,2],[2,3]]}"#
-                .replace('\n', "")
-                .as_str(),
-        ]);
+        let runs = runs(&[concat!(
+            r#"{"scenario":"<chat>","label":"<b>","machine":"<m>","version":"<v>","command":"<c>","security":"<s>","#,
+            r#""server_cpu_seconds_per_100_000":1,"<f>":2,"latency_histogram":[[1,1]],"timeline":[[0,1],[1,2],[2,3]]}"#
+        )]);
         let html = Document::new("<t>", &runs).to_string();
         for text in ["<chat>", "<b>", "<m>", "<v>", "<c>", "<s>", "<f>", "<t>"] {
             let escaped = text.replace('<', "&lt;").replace('>', "&gt;");

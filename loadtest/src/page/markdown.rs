@@ -103,8 +103,8 @@ mod tests {
             r#"{"scenario":"chat","label":"a|b","pairs":2,"p99_ms":2.5}"#,
         ]);
         let text = Markdown::new(&runs).to_string();
-        let expected = "## chat: pairs 2\n\nchat: median (least–greatest)\n\n| server | runs | p99 ms |\n| --- | ---: | ---: |\n\
-                        | a\\|b | 2 | 2 (1.5–2.5) |\n\n    loadtest chat --pid 1\n\n";
+        let expected = "## chat: pairs 2\n\nchat: median (least–greatest)\n\n| server | runs | p99 ms |\n\
+                        | --- | ---: | ---: |\n| a\\|b | 2 | 2 (1.5–2.5) |\n\n    loadtest chat --pid 1\n\n";
         assert!(text.ends_with(expected), "{text}");
     }
 }

@@ -125,7 +125,10 @@ mod tests {
 
     #[test]
     fn a_label_has_one_colour_and_each_run_its_timeline() {
-        let line = r#"{"scenario":"chat","label":"b","p99_ms":2.5,"latency_histogram":[[0.5,90],[2.5,10]],"timeline":[[0,1],[1,7],[2,99]]}"#;
+        let line = concat!(
+            r#"{"scenario":"chat","label":"b","p99_ms":2.5,"latency_histogram":[[0.5,90],[2.5,10]],"#,
+            r#""timeline":[[0,1],[1,7],[2,99]]}"#
+        );
         let runs = runs(&[r#"{"scenario":"chat","label":"a"}"#, line, line]);
         let groups = gather(&runs);
         let chart = latencies(&groups[0], &["a", "b"]).expect("a histogram");
