@@ -17,7 +17,7 @@ use vesta_xmpp::sasl::Mechanism;
 use crate::account::{self, Account};
 use crate::circumstances::Circumstances;
 use crate::compare;
-use crate::crew::CrewArguments;
+use crate::crew::{CrewArguments, Scenario};
 use crate::error::Error;
 use crate::page;
 use crate::process::Processes;
@@ -30,36 +30,51 @@ use crate::target::{Target, TargetArguments};
 #[command(version, about, max_term_width = 100)]
 pub struct Command {
     #[command(subcommand)]
-    scenario: Scenario,
-    #[command(flatten)]
-    crew: CrewArguments,
-    /// What is measured, as the results are to call it.
-    #[arg(long, global = true)]
-    label: Option<String>,
+    task: Task,
 }
 
 #[derive(Debug, Subcommand)]
-enum Scenario {
+enum Task {
     /// Makes accounts by in-band registration (XEP-0077), and writes the file that the other scenarios read.
-    Accounts(accounts::Accounts),
+    Accounts(Measured<accounts::Accounts>),
     /// Holds sessions that do nothing, and says what each takes.
-    Idle(idle::Idle),
+    Idle(Measured<idle::Idle>),
     /// Sends messages between pairs: as fast as they arrive (closed loop), or at a fixed rate (open loop).
-    Chat(chat::Chat),
+    Chat(Measured<chat::Chat>),
     /// Logs in and out again.
-    Login(login::Login),
+    Login(Measured<login::Login>),
     /// Changes presence, and counts what arrives at contacts.
-    Presence(presence::Presence),
+    Presence(Measured<presence::Presence>),
     /// Logs all users in at once, until each has seen all contacts.
-    Storm(storm::Storm),
+    Storm(Measured<storm::Storm>),
     /// A bit of everything, as on a common day.
-    Mixed(mixed::Mixed),
+    Mixed(Measured<mixed::Mixed>),
     /// Serves as the physical reference for `chat --relay`.
     Relay(relay::Relay),
     /// Makes a page, or tables in Markdown, of what runs have shown.
     Page(page::Page),
     /// Puts what two files of runs have shown side by side.
     Compare(compare::Compare),
+}
+
+/// A scenario, and what any is told.
+#[derive(Debug, Args)]
+struct Measured<S: Args> {
+    #[command(flatten)]
+    scenario: S,
+    #[command(flatten)]
+    crew: CrewArguments,
+    /// What is measured, as the results are to call it.
+    #[arg(long)]
+    label: Option<String>,
+}
+
+impl<S: Args + Scenario> Measured<S> {
+    fn run(self) -> Result<Option<Report>, Error> {
+        let circumstances = Circumstances::now(self.label);
+        let report = self.crew.run(&self.scenario)?;
+        Ok(report.map(|report| circumstances.add_to(report)))
+    }
 }
 
 /// What all scenarios but the first are told.
@@ -94,20 +109,18 @@ impl Command {
     /// # Errors
     /// See [`Error`].
     pub fn run(self) -> Result<Option<Report>, Error> {
-        let (crew, circumstances) = (self.crew, Circumstances::now(self.label));
-        let report = match self.scenario {
-            Scenario::Accounts(it) => crew.run(&it),
-            Scenario::Idle(it) => crew.run(&it),
-            Scenario::Chat(it) => crew.run(&it),
-            Scenario::Login(it) => crew.run(&it),
-            Scenario::Presence(it) => crew.run(&it),
-            Scenario::Storm(it) => crew.run(&it),
-            Scenario::Mixed(it) => crew.run(&it),
-            Scenario::Relay(it) => it.run().map(|()| None),
-            Scenario::Page(it) => it.run().map(|()| None),
-            Scenario::Compare(it) => it.run().map(|()| None),
-        };
-        Ok(report?.map(|report| circumstances.add_to(report)))
+        match self.task {
+            Task::Accounts(it) => it.run(),
+            Task::Idle(it) => it.run(),
+            Task::Chat(it) => it.run(),
+            Task::Login(it) => it.run(),
+            Task::Presence(it) => it.run(),
+            Task::Storm(it) => it.run(),
+            Task::Mixed(it) => it.run(),
+            Task::Relay(it) => it.run().map(|()| None),
+            Task::Page(it) => it.run().map(|()| None),
+            Task::Compare(it) => it.run().map(|()| None),
+        }
     }
 }
 

@@ -56,10 +56,10 @@ pub trait Scenario {
 #[derive(Clone, Debug, Args)]
 pub struct CrewArguments {
     /// Into how many processes the load is divided.
-    #[arg(long, global = true, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1")]
     processes: NonZeroUsize,
     /// This process is one of several: which, of how many.
-    #[arg(long, global = true, hide = true, value_name = "I/N")]
+    #[arg(long, hide = true, value_name = "I/N")]
     worker: Option<Share>,
 }
 
