@@ -2,7 +2,9 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `store` | reads, and the implementation of [`Store`] |
+//! | `store` | the implementation of [`Store`], with most reads |
+//! | `verifiers` | the reads of logins, many in one statement |
+//! | `reader` | reads that wait while the database is away |
 //! | `operation` | the SQL of every write |
 //! | `writer` | group commit: many writes, one transaction, one fsync |
 //! | `patience` | how long the database is waited for while it is away |
@@ -24,7 +26,9 @@ mod durability;
 mod fault;
 mod operation;
 mod patience;
+mod reader;
 mod store;
+mod verifiers;
 mod writer;
 
 use std::path::Path;
@@ -43,6 +47,8 @@ pub use durability::Durability;
 use fault::Fault;
 pub use fault::OpenError;
 use patience::Patience;
+use reader::Reader;
+use verifiers::Verifiers;
 use writer::{Queue, Writer};
 
 #[cfg(doc)]
@@ -79,7 +85,8 @@ const START_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration
 /// Durable data on SQL. Close it with [`SqlStore::close`]; dropped, it stops as well but leaves nothing time to end well.
 pub struct SqlStore {
     database: Arc<Database>,
-    patience: Patience,
+    reader: Reader,
+    verifiers: Verifiers,
     writers: Vec<Queue>,
     readiness: watch::Receiver<Readiness>,
     tasks: TaskTracker,
@@ -152,7 +159,10 @@ impl SqlStore {
                 queue
             })
             .collect();
-        Self { database, patience, writers, readiness, tasks, stop }
+        let reader = Reader::new(database.clone(), patience, readiness.clone());
+        let (verifiers, gatherer) = Verifiers::new(reader.clone(), stop.clone());
+        tasks.spawn(gatherer.run());
+        Self { database, reader, verifiers, writers, readiness, tasks, stop }
     }
 
     /// How the first attempt went; `Starting` if that takes long.
@@ -167,15 +177,6 @@ impl SqlStore {
     async fn fail(self, error: OpenError) -> OpenError {
         self.close().await;
         error
-    }
-
-    /// The database, once its tables are known to be right.
-    fn ready(&self) -> Result<&Database, StoreError> {
-        match &*self.readiness.borrow() {
-            Readiness::Ready => Ok(&self.database),
-            Readiness::Not(fault) => Err(StoreError::Unavailable(fault.to_string())),
-            Readiness::Starting => Err(StoreError::Unavailable("the database has not answered yet".into())),
-        }
     }
 
     /// The writer of a shard: always the same, which keeps the order.
@@ -193,7 +194,7 @@ impl SqlStore {
     /// # Errors
     /// The database does not answer.
     pub async fn durability_note(&self) -> Result<Durability, StoreError> {
-        durability::check(self.ready()?).await
+        durability::check(self.reader.ready()?).await
     }
 
     /// Takes no further writes, ends those that wait, and closes all connections.

@@ -1,40 +1,26 @@
 //! The implementation of [`Store`]: reads here, writes by way of [`crate::writer`].
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use vesta_engine::roster::{RosterItem, Subscription};
-use vesta_engine::store::{AccountRecord, Change, Credentials, OfflineMessage, StoredRoster, Verifier};
+use vesta_engine::store::{AccountRecord, Change, Credentials, OfflineMessage, StoredRoster};
 use vesta_engine::{Fence, Store, StoreError, Timestamp};
-use vesta_xmpp::sasl::Hash;
 use vesta_xmpp::{BareJid, Jid, Secret};
 
 use crate::SqlStore;
 use crate::database::{Row, Value};
 use crate::fault::Fault;
-use crate::operation::{Operation, hash_name, subscription_name};
+use crate::operation::{Operation, subscription_name};
 
 #[async_trait]
 impl Store for SqlStore {
     async fn credentials(&self, account: &BareJid) -> Result<Option<Credentials>, StoreError> {
-        // The account's own row comes in any case: an account without verifiers differs from none.
-        let sql = "SELECT c.hash, c.salt, c.iterations, c.stored_key, c.server_key \
-                   FROM accounts a LEFT JOIN credentials c ON c.account = a.account WHERE a.account = $1";
-        let rows = self.rows(sql, &[Value::Text(account.as_str())]).await?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let mut verifiers = BTreeMap::new();
-        for row in &rows {
-            verifiers.extend(read_verifier(row)?);
-        }
-        Ok(Some(Credentials { verifiers }))
+        self.verifiers.of(account).await
     }
 
     async fn account_exists(&self, account: &BareJid) -> Result<bool, StoreError> {
         let sql = "SELECT account FROM accounts WHERE account = $1";
-        Ok(self.row(sql, &[Value::Text(account.as_str())]).await?.is_some())
+        Ok(self.reader.row(sql, &[Value::Text(account.as_str())]).await?.is_some())
     }
 
     async fn create_account(
@@ -70,7 +56,7 @@ impl Store for SqlStore {
                    WHERE domain = $1 AND account > $2 ORDER BY account LIMIT $3";
         let after = after.map_or("", |account| account.as_str());
         let values = [Value::Text(host), Value::Text(after), Value::Integer(limit.into())];
-        let rows = self.rows(sql, &values).await?;
+        let rows = self.reader.rows(sql, &values).await?;
         Ok(rows.iter().map(read_account).collect::<Result<_, Fault>>()?)
     }
 
@@ -79,7 +65,7 @@ impl Store for SqlStore {
         let sql = "SELECT a.roster_version, i.contact, i.name, i.item_groups, i.subscription, \
                    i.pending_out, i.pending_in, i.approved, i.listed \
                    FROM accounts a LEFT JOIN roster_items i ON i.account = a.account WHERE a.account = $1";
-        let rows = self.rows(sql, &[Value::Text(account.as_str())]).await?;
+        let rows = self.reader.rows(sql, &[Value::Text(account.as_str())]).await?;
         let version = rows.first().map_or(Ok(0), |row| row.number("roster_version"))?;
         let items = rows.iter().filter_map(|row| read_roster_item(row).transpose()).collect::<Result<_, Fault>>()?;
         Ok(StoredRoster { version, items })
@@ -93,14 +79,14 @@ impl Store for SqlStore {
     ) -> Result<Vec<OfflineMessage>, StoreError> {
         let sql = "SELECT id, at, stanza FROM offline_messages WHERE account = $1 AND id > $2 ORDER BY id LIMIT $3";
         let values = [Value::Text(account.as_str()), Value::number(after), Value::Integer(limit.into())];
-        let rows = self.rows(sql, &values).await?;
+        let rows = self.reader.rows(sql, &values).await?;
         Ok(rows.iter().map(read_offline_message).collect::<Result<_, Fault>>()?)
     }
 
     async fn offline_state(&self, account: &BareJid) -> Result<(u64, u64), StoreError> {
         let sql = "SELECT offline_last_id, (SELECT COUNT(*) FROM offline_messages WHERE account = $1) AS kept \
                    FROM accounts WHERE account = $1";
-        match self.row(sql, &[Value::Text(account.as_str())]).await? {
+        match self.reader.row(sql, &[Value::Text(account.as_str())]).await? {
             Some(row) => Ok((row.number("kept")?, row.number("offline_last_id")?)),
             None => Ok((0, 0)),
         }
@@ -108,7 +94,7 @@ impl Store for SqlStore {
 
     async fn data(&self, account: &BareJid, key: &str) -> Result<Option<Bytes>, StoreError> {
         let sql = "SELECT value FROM account_data WHERE account = $1 AND key = $2";
-        let row = self.row(sql, &[Value::Text(account.as_str()), Value::Text(key)]).await?;
+        let row = self.reader.row(sql, &[Value::Text(account.as_str()), Value::Text(key)]).await?;
         Ok(row.map(|row| row.get::<Vec<u8>>("value")).transpose()?.map(Bytes::from))
     }
 
@@ -116,53 +102,30 @@ impl Store for SqlStore {
         self.submit(fence, account, Operation::Change(changes)).await.map(drop)
     }
 
-    /// Asks now: whoever wants to know how the database is does not wait for it.
     async fn ping(&self) -> Result<(), StoreError> {
-        let waiting = self.patience.waiting();
-        let answer = self.ready()?.row("SELECT 1 AS one", &[]).await;
-        waiting.note(answer.as_ref().err());
-        answer?;
-        Ok(())
+        self.reader.ping().await
     }
 
     async fn next_generation(&self) -> Result<u64, StoreError> {
         let sql = "INSERT INTO deployment_counters (name, value) VALUES ('generation', 1) \
                    ON CONFLICT (name) DO UPDATE SET value = deployment_counters.value + 1 RETURNING value";
-        let row = self.row(sql, &[]).await?;
+        let row = self.reader.row(sql, &[]).await?;
         let row = row.ok_or_else(|| StoreError::Broken("the generation counter gave no number".into()))?;
         Ok(row.number("value")?)
     }
 
     async fn deployment_secret(&self, name: &str, fresh: [u8; 32]) -> Result<Secret, StoreError> {
         let sql = "INSERT INTO deployment_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        self.rows(sql, &[Value::Text(name), Value::Bytes(&fresh)]).await?;
-        let row = self.row("SELECT value FROM deployment_secrets WHERE name = $1", &[Value::Text(name)]).await?;
+        self.reader.rows(sql, &[Value::Text(name), Value::Bytes(&fresh)]).await?;
+        let row = self.reader.row("SELECT value FROM deployment_secrets WHERE name = $1", &[Value::Text(name)]).await?;
         let row = row.ok_or_else(|| StoreError::Broken("the deployment's secret was not kept".into()))?;
         Ok(Secret::new(row.get::<Vec<u8>>("value")?))
     }
 }
 
 impl SqlStore {
-    /// All rows that a statement yields. It may run twice.
-    async fn rows(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        let mut waiting = self.patience.waiting();
-        loop {
-            let rows = self.ready()?.rows(sql, values).await;
-            waiting.note(rows.as_ref().err());
-            match rows {
-                Err(Fault::Away(_)) if waiting.goes_on().await => {}
-                rows => return Ok(rows?),
-            }
-        }
-    }
-
-    /// The first row that a statement yields. It may run twice.
-    async fn row(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, StoreError> {
-        Ok(self.rows(sql, values).await?.into_iter().next())
-    }
-
     async fn submit(&self, fence: Fence, account: &BareJid, operation: Operation) -> Result<bool, StoreError> {
-        self.ready()?;
+        self.reader.ready()?;
         self.writer(fence.shard).write(fence, account, operation).await
     }
 }
@@ -171,24 +134,6 @@ fn read_account(row: &Row) -> Result<AccountRecord, Fault> {
     let account = row.get::<String>("account")?;
     let account = BareJid::parse(&account).map_err(|error| Fault::Broken(format!("account {account}: {error}")))?;
     Ok(AccountRecord { account, created_at: Timestamp(row.number("created_at")?) })
-}
-
-/// `None`: the row of an account without verifiers, or a hash function that only a newer version knows.
-fn read_verifier(row: &Row) -> Result<Option<(Hash, Verifier)>, Fault> {
-    let name: Option<String> = row.get("hash")?;
-    let known = [Hash::Sha1, Hash::Sha256, Hash::Sha512];
-    let Some(hash) = known.into_iter().find(|hash| Some(hash_name(*hash)) == name.as_deref()) else {
-        return Ok(None);
-    };
-    let iterations = row.number("iterations")?;
-    let verifier = Verifier {
-        salt: row.get("salt")?,
-        iterations: u32::try_from(iterations)
-            .map_err(|_| Fault::Broken(format!("a verifier has {iterations} iterations")))?,
-        stored_key: Secret::new(row.get::<Vec<u8>>("stored_key")?),
-        server_key: Secret::new(row.get::<Vec<u8>>("server_key")?),
-    };
-    Ok(Some((hash, verifier)))
 }
 
 /// `None`: the row of an account without contacts.

@@ -35,6 +35,7 @@ promises! {
     promises::an_account_is_made_once_and_has_its_verifiers,
     promises::unknown_accounts_have_nothing,
     promises::verifiers_are_replaced_as_a_whole,
+    promises::many_reads_of_verifiers_at_once_each_get_their_own,
     promises::a_removed_account_leaves_nothing_behind,
     promises::accounts_are_listed_by_host_in_the_order_of_their_jids,
     promises::a_roster_comes_back_as_it_was_put,

@@ -48,6 +48,31 @@ pub async fn verifiers_are_replaced_as_a_whole(place: &Place) {
     store.close().await;
 }
 
+/// Reads that come together are one statement: whatever their number, nobody gets another one's.
+pub async fn many_reads_of_verifiers_at_once_each_get_their_own(place: &Place) {
+    let store = place.open().await;
+    for number in 0..40_u8 {
+        let own = credentials(&[Hash::Sha1, Hash::Sha256], number);
+        let made = store.create_account(LEADER, &jid(&format!("account{number}@montague.example")), &own, NOW).await;
+        assert_eq!(made, Ok(true));
+    }
+    for at_once in [1, 2, 9, 45_u8] {
+        let reads = (0..at_once).map(|number| {
+            let store = &store;
+            // The last ones do not exist, and each is asked for twice.
+            let account = jid(&format!("account{number}@montague.example"));
+            async move { (number, futures_util::join!(store.credentials(&account), store.credentials(&account))) }
+        });
+        for (number, (once, again)) in futures_util::future::join_all(reads).await {
+            let expected = (number < 40).then(|| shown(&credentials(&[Hash::Sha1, Hash::Sha256], number)));
+            for found in [once, again] {
+                assert_eq!(found.expect("reads").as_ref().map(shown), expected);
+            }
+        }
+    }
+    store.close().await;
+}
+
 pub async fn a_removed_account_leaves_nothing_behind(place: &Place) {
     let store = place.open().await;
     let romeo = account(&store, "romeo@montague.example").await;
