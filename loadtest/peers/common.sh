@@ -132,6 +132,7 @@ make_certificate() {
 
 # A PostgreSQL server for this directory alone; sets `postgres` to its URL.
 start_postgres() {
+    has psql && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install_packages postgresql postgresql-client
     postgres=$(VESTA_POSTGRES_DIR=$directory/postgres "$root/tests/postgres" start)
 }
 
