@@ -11,6 +11,7 @@ use vesta_wire::{Epoch, ManagerName};
 use crate::clock;
 use crate::router::Router;
 use crate::shard::leading::Leading;
+use crate::shard::state::Record;
 use crate::shard::work::Work;
 
 /// How often it is looked.
@@ -29,7 +30,7 @@ pub async fn run(router: Arc<Router>) {
         let mut sessions = 0;
         for leading in router.led_shards() {
             sessions += leading.group.read(|machine| machine.0.len());
-            for key in to_end(&router, &leading, now) {
+            for key in to_end(&leading, now) {
                 end(&leading, key);
             }
             leading.settle_departed();
@@ -40,20 +41,40 @@ pub async fn run(router: Arc<Router>) {
     }
 }
 
-fn to_end(router: &Router, leading: &Leading, now: Instant) -> Vec<SessionKey> {
-    let lost = |name: &ManagerName| router.managers.is_lost(name, leading.since(), now, router.config.manager_grace);
-    let settled = now.saturating_duration_since(leading.since()) > ANNOUNCE_WITHIN;
+fn to_end(leading: &Leading, now: Instant) -> Vec<SessionKey> {
     leading.group.read(|machine| {
-        let lost: Vec<_> = machine.0.managers().filter(|(name, _)| lost(name)).map(|(name, _)| name.clone()).collect();
-        if lost.is_empty() && !settled {
+        let lost = machine.0.managers().filter(|(name, _)| is_lost(leading, name, now));
+        let lost: Vec<_> = lost.map(|(name, _)| name.clone()).collect();
+        if lost.is_empty() && !is_settled(leading, now) {
             return Vec::new();
         }
-        let silent = |key: SessionKey, name: &ManagerName| {
-            settled && router.managers.attached_for(name, now) > Some(ANNOUNCE_WITHIN) && !leading.delivery.knows(key)
-        };
-        let over = machine.0.all().filter(|it| lost.contains(&it.manager) || silent(it.session.key, &it.manager));
-        over.map(|record| record.session.key).take(AT_ONCE).collect()
+        let is_over = |it: &&Record| lost.contains(&it.manager) || is_silent(leading, it.session.key, &it.manager, now);
+        machine.0.all().filter(is_over).map(|record| record.session.key).take(AT_ONCE).collect()
     })
+}
+
+/// Whether nobody will end a session but the sweep. To be asked among the events of its account: while one binds it, its manager
+/// may not have heard of it yet.
+pub fn is_abandoned(leading: &Leading, key: SessionKey) -> bool {
+    let now = clock::instant();
+    let manager = leading.group.read(|machine| machine.0.record(key).map(|record| record.manager.clone()));
+    manager.is_some_and(|manager| is_lost(leading, &manager, now) || is_silent(leading, key, &manager, now))
+}
+
+fn is_lost(leading: &Leading, manager: &ManagerName, now: Instant) -> bool {
+    let router = &leading.router;
+    router.managers.is_lost(manager, leading.since(), now, router.config.manager_grace)
+}
+
+/// Whether the session's manager has had its time to announce it here, and has not.
+fn is_silent(leading: &Leading, key: SessionKey, manager: &ManagerName, now: Instant) -> bool {
+    is_settled(leading, now)
+        && leading.router.managers.attached_for(manager, now) > Some(ANNOUNCE_WITHIN)
+        && !leading.delivery.knows(key)
+}
+
+fn is_settled(leading: &Leading, now: Instant) -> bool {
+    now.saturating_duration_since(leading.since()) > ANNOUNCE_WITHIN
 }
 
 fn end(leading: &Arc<Leading>, key: SessionKey) {

@@ -17,6 +17,7 @@ use super::state::{Command, Outcome};
 use super::work::{Arrived, Token, Work};
 use crate::clock;
 use crate::links::managers::ManagerHandle;
+use crate::sweep;
 
 /// Processes one event. Events of the account come one after the other.
 pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) {
@@ -32,7 +33,11 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
             });
         }
         Work::StreamEnded { session, epoch, reason, said_by } => {
-            stream_ended(leading, &account.jid, SessionKey { number: session, epoch: epoch.0 }, reason, said_by).await;
+            let key = SessionKey { number: session, epoch: epoch.0 };
+            // The sweep may have looked while the session was being bound.
+            if said_by.is_some() || sweep::is_abandoned(leading, key) {
+                stream_ended(leading, &account.jid, key, reason, said_by).await;
+            }
         }
         Work::Close { session, epoch, error } => {
             close(leading, &account.jid, SessionKey { number: session, epoch: epoch.0 }, error).await;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use vesta_wire::StreamId;
 use vesta_wire::administration::{AccountAction, AccountCommand, Administration, Outcome};
-use vesta_wire::attach::{ToManager, ToRouter};
+use vesta_wire::attach::{EndReason, ToManager, ToRouter};
+use vesta_wire::{Epoch, StreamId};
 use vesta_xmpp::sasl::{Answer, Question, SaslCondition};
 use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{BareJid, PresenceType, Secret, StanzaType};
@@ -15,6 +15,7 @@ use super::world::{NAMES, World, shard};
 use crate::administration::RouterAdministration;
 use crate::shard::outbox::STANZAS_MAX;
 use crate::shard::state::Command;
+use crate::shard::work::Work;
 
 const VERONA: &str = NAMES[0];
 
@@ -128,6 +129,22 @@ async fn sessions_of_a_lost_manager_end_after_the_grace_and_their_contacts_see_i
     lost.link_all();
     let session = lost.sessions().remove(0);
     assert_eq!(lost.closed(session).await, StreamCondition::Reset);
+}
+
+/// The sweep looks at the replicated state, where a session is before its manager has heard of it.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_the_sweep_saw_while_it_was_bound_goes_on() {
+    let world = World::of_one().await;
+    let mut manager = Manager::attach(&world, "cm-1").await;
+    let session = manager.online(&juliet(), "balcony").await;
+    let leading = world.router(VERONA).leading(session.shard).expect("the only router leads");
+    let record = leading.group.read(|machine| machine.0.all().next().cloned()).expect("it is bound");
+    let key = record.session.key;
+    let swept =
+        Work::StreamEnded { session: key.number, epoch: Epoch(key.epoch), reason: EndReason::Lost, said_by: None };
+    assert!(leading.submit(&juliet(), swept).is_ok());
+    manager.says(session, &chat(&juliet(), "to-myself"));
+    manager.until(session, |stanza| stanza.id.as_deref() == Some("to-myself")).await;
 }
 
 #[tokio::test(start_paused = true)]
