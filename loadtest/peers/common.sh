@@ -1,6 +1,8 @@
 # What the scripts of this folder share. They source it after they have set `directory`, the place of one server:
 #
 #   directory/processes   a line for each process that was started: its id, and when it began in the kernel's ticks
+#   directory/commands    how each was started, for `restart`; a line that a shell can read
+#   directory/checks      what is to succeed before the server is ready, likewise
 #   directory/facts       what `start` prints but the ids, as words name=value
 #   directory/*.log       what the processes have to say
 # shellcheck shell=bash
@@ -55,6 +57,7 @@ begin() {
     chmod 755 "$directory"
     directory=$(cd "$directory" && pwd)
     : >"$directory/processes"
+    rm -f "$directory"/{commands,checks,facts}
     trap undo EXIT
 }
 
@@ -66,6 +69,7 @@ undo() {
 # launch NAME COMMAND…: starts a process of its own, not of this terminal.
 launch() {
     local name=$1
+    echo "${*@Q}" >>"$directory/commands"
     shift
     (
         cd "$directory"
@@ -107,6 +111,12 @@ await() {
         sleep 0.2
     done
     return 1
+}
+
+# ready_when COMMAND…: waits for it, now and after each restart.
+ready_when() {
+    echo "${*@Q}" >>"$directory/checks"
+    await "$@"
 }
 
 listens() {
@@ -163,9 +173,33 @@ describe() {
     echo "pids=$(process_ids) $(<"$directory/facts")"
 }
 
-# Asks all processes to end, and makes them after half a minute.
+# Ends the processes and starts them again with the same data, so that nothing is left in their memory. The database stays.
+restart() {
+    [[ -f $directory/facts ]] || fail "nothing was started in $directory"
+    local commands command
+    end_processes
+    mapfile -t commands <"$directory/commands"
+    rm "$directory/commands"
+    : >"$directory/processes"
+    for command in "${commands[@]}"; do
+        eval "launch $command"
+    done
+    while read -r command; do
+        eval "await $command"
+    done <"$directory/checks"
+}
+
 stop() {
     [[ -f $directory/processes ]] || return 0
+    end_processes
+    if [[ -d $directory/postgres ]]; then
+        VESTA_POSTGRES_DIR=$directory/postgres "$root/tests/postgres" stop
+    fi
+    rm -f "$directory"/{processes,commands,checks,facts}
+}
+
+# Asks all processes to end, and makes them after half a minute.
+end_processes() {
     local id began
     while read -r id began; do
         if runs "$id" "$began"; then
@@ -179,15 +213,11 @@ stop() {
         done
         kill -KILL "$id" || true
     done <"$directory/processes"
-    if [[ -d $directory/postgres ]]; then
-        VESTA_POSTGRES_DIR=$directory/postgres "$root/tests/postgres" stop
-    fi
-    rm -f "$directory/processes" "$directory/facts"
 }
 
 # main ACTION DIR OPTION…: what all scripts do with their arguments.
 main() {
-    [[ $# -ge 2 ]] || fail "say start, describe or stop, and a directory"
+    [[ $# -ge 2 ]] || fail "say start, restart, describe or stop, and a directory"
     local action=$1
     directory=$2
     shift 2
@@ -201,7 +231,8 @@ main() {
         trap - EXIT
         describe
         ;;
+    restart) restart && describe ;;
     describe | stop) "$action" ;;
-    *) fail "say start, describe or stop" ;;
+    *) fail "say start, restart, describe or stop" ;;
     esac
 }

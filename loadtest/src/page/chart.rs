@@ -13,7 +13,7 @@ pub const ACROSS: (f64, f64) = (44.0, 376.0);
 /// Where the vertical axis begins and ends: heights grow upwards, SVG counts downwards.
 pub const UPWARDS: (f64, f64) = (204.0, 10.0);
 /// As many colours as the style sheet has.
-const COLOURS: usize = 6;
+const COLOURS: usize = 8;
 
 /// A drawing with axes.
 pub struct Chart {
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn lines_go_through_their_points_and_the_legend_names_each_label_once() {
         let axis = |place| Axis { scale: Scale::from_zero(10.0, place), marks: vec![(0.0, "0 <s>".into())] };
-        let line = |points| Line { label: "<vesta>".into(), colour: 7, points };
+        let line = |points| Line { label: "<vesta>".into(), colour: 9, points };
         let lines = vec![line(vec![(0.0, 0.0), (10.0, 10.0)]), line(vec![(5.0, 5.0)])];
         let (x, y) = (axis(ACROSS), axis(UPWARDS));
         let svg = Chart { caption: "a & b".into(), description: "c".into(), x, y, lines }.to_string();
