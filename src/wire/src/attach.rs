@@ -157,7 +157,7 @@ pub struct Leader {
 }
 
 /// A router of the cluster, as managers must know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RouterInfo {
     /// Its Raft id.
     pub node: NodeId,

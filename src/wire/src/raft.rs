@@ -191,6 +191,10 @@ pub enum RaftCallError {
 pub trait RaftDialer: Send + Sync + 'static {
     /// AppendEntries.
     async fn append(&self, to: &RouterInfo, request: AppendRequest) -> Result<AppendReply, RaftCallError>;
+    /// AppendEntries without entries. It may wait a little for those of other groups to the same node.
+    async fn heartbeat(&self, to: &RouterInfo, request: AppendRequest) -> Result<AppendReply, RaftCallError> {
+        self.append(to, request).await
+    }
     /// RequestVote.
     async fn vote(&self, to: &RouterInfo, request: VoteRequest) -> Result<VoteReply, RaftCallError>;
     /// InstallSnapshot.

@@ -22,6 +22,7 @@ const READS_AT_ONCE: usize = 16;
 
 /// The task of a session's connection. Written out: as an `async fn` it would hold the connection twice, once as its argument,
 /// and all its life the room for the last words.
+#[allow(clippy::large_enum_variant, reason = "the large one is what nearly all of them are")]
 pub(super) enum Serving {
     Established(Established),
     Parting(Pin<Box<dyn Future<Output = ()> + Send>>),

@@ -45,7 +45,12 @@ impl RaftNetworkFactory<Types> for Network {
             target: convert::router_of(target, member),
             dialer: self.dialer.clone(),
             append_timeout: self.append_timeout,
+            is_for_heartbeats: false,
         }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, member: &Member) -> Connection {
+        Connection { is_for_heartbeats: true, ..self.new_client(target, member).await }
     }
 }
 
@@ -56,6 +61,7 @@ pub(crate) struct Connection {
     target: RouterInfo,
     dialer: Arc<dyn RaftDialer>,
     append_timeout: Duration,
+    is_for_heartbeats: bool,
 }
 
 impl Connection {
@@ -97,8 +103,12 @@ impl RaftNetworkV2<Types> for Connection {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, CallError> {
-        let timeout = if request.entries.is_empty() { option.soft_ttl() } else { self.append_timeout };
-        let call = self.dialer.append(&self.target, convert::append_to_wire(self.receiver(), request));
+        let timeout = if request.entries.is_empty() { option.hard_ttl() } else { self.append_timeout };
+        let request = convert::append_to_wire(self.receiver(), request);
+        let call = match self.is_for_heartbeats {
+            true => self.dialer.heartbeat(&self.target, request),
+            false => self.dialer.append(&self.target, request),
+        };
         let reply = self.within(timeout, RPCTypes::AppendEntries, call).await?;
         Ok(convert::append_reply_from_wire(reply))
     }

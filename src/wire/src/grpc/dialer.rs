@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::CALL_TIMEOUT;
 use super::batch::Batch;
 use super::connect::{call_error, connect, connect_lazy};
+use super::heartbeats::Heartbeats;
 use super::pump::pump;
 use crate::attach::RouterInfo;
 use crate::convert::Malformed;
@@ -37,6 +38,7 @@ struct Shared {
     tasks: TaskTracker,
     stop: CancellationToken,
     channels: Mutex<HashMap<Callee, Channel>>,
+    heartbeats: Heartbeats,
 }
 
 /// An address, and the name of the router that must be there, where it is known.
@@ -46,7 +48,28 @@ impl GrpcDialer {
     /// A dialer that proves itself with `security`. The links' tasks run on `tasks`; `stop` ends them, whatever is still
     /// under way.
     pub fn new(security: Security, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { shared: Arc::new(Shared { security, tasks, stop, channels: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                security,
+                tasks,
+                stop,
+                channels: Mutex::default(),
+                heartbeats: Heartbeats::default(),
+            }),
+        }
+    }
+
+    /// The heartbeats that wait to go.
+    pub(super) fn heartbeats(&self) -> &Heartbeats {
+        &self.shared.heartbeats
+    }
+
+    /// Spawns a task that ends when the node stops.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.shared.stop.clone();
+        self.shared.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled_owned(task).await;
+        });
     }
 
     /// The channel for calls to the router at `address`. Where the router's name is not known, any router will do.

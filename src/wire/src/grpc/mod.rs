@@ -8,6 +8,7 @@
 //! | [`dialer`](GrpcDialer) | makes links and calls |
 //! | `accept` | takes connections and finds out who calls |
 //! | [`server`](serve) | serves them |
+//! | `heartbeats` | Raft's, gathered |
 //! | [`socket`](bind_socket) | administration over a Unix socket |
 //! | `access` | which role may call which service |
 //! | `attach`, `forward`, `raft`, `cluster`, `administration` | each service: what serves it, and what calls it |
@@ -25,6 +26,7 @@ mod cluster;
 mod connect;
 mod dialer;
 mod forward;
+mod heartbeats;
 mod pump;
 mod raft;
 mod server;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::connect::call_error;
 use super::dialer::{GrpcDialer, within};
-use super::{CALL_TIMEOUT, MESSAGE_BYTES_MAX, SNAPSHOT_BYTES_MAX, SNAPSHOT_TIMEOUT};
+use super::{CALL_TIMEOUT, MESSAGE_BYTES_MAX, SNAPSHOT_BYTES_MAX, SNAPSHOT_TIMEOUT, heartbeats};
 use crate::attach::RouterInfo;
 use crate::convert::{Malformed, snapshot_from_parts, snapshot_header};
 use crate::link::LinkError;
@@ -35,6 +36,17 @@ impl Raft for RaftService {
     async fn append(&self, request: Request<proto::AppendRequest>) -> Result<Response<proto::AppendReply>, Status> {
         let reply = self.acceptor.append(request.into_inner().try_into()?).await?;
         Ok(Response::new(reply.into()))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<proto::HeartbeatBatch>,
+    ) -> Result<Response<proto::HeartbeatOutcomes>, Status> {
+        let requests: Vec<AppendRequest> =
+            request.into_inner().requests.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        // Beside each other: a group that is busy must not keep the others' leaders waiting.
+        let outcomes = join_all(requests.into_iter().map(|request| self.acceptor.append(request))).await;
+        Ok(Response::new(proto::HeartbeatOutcomes { outcomes: outcomes.into_iter().map(Into::into).collect() }))
     }
 
     async fn request_vote(&self, request: Request<proto::VoteRequest>) -> Result<Response<proto::VoteReply>, Status> {
@@ -92,6 +104,10 @@ impl RaftDialer for GrpcDialer {
         checked(to, reply.map_err(|status| raft_error(to, group, &status))?)
     }
 
+    async fn heartbeat(&self, to: &RouterInfo, request: AppendRequest) -> Result<AppendReply, RaftCallError> {
+        heartbeats::send(self, to, request).await
+    }
+
     async fn vote(&self, to: &RouterInfo, request: VoteRequest) -> Result<VoteReply, RaftCallError> {
         let (group, mut client) = (request.receiver.group, raft_client(self, to)?);
         let reply = within(CALL_TIMEOUT, client.request_vote(proto::VoteRequest::from(request))).await;
@@ -111,7 +127,7 @@ impl RaftDialer for GrpcDialer {
     }
 }
 
-fn raft_client(dialer: &GrpcDialer, to: &RouterInfo) -> Result<RaftClient<Channel>, LinkError> {
+pub(super) fn raft_client(dialer: &GrpcDialer, to: &RouterInfo) -> Result<RaftClient<Channel>, LinkError> {
     let channel = dialer.channel(&to.address, Some(&to.name))?;
     Ok(RaftClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }
@@ -141,7 +157,7 @@ impl From<RaftRefusal> for Status {
     }
 }
 
-fn raft_error(to: &RouterInfo, group: GroupId, status: &Status) -> RaftCallError {
+pub(super) fn raft_error(to: &RouterInfo, group: GroupId, status: &Status) -> RaftCallError {
     match status.code() {
         Code::NotFound => RaftRefusal::NoReplica(group).into(),
         Code::Aborted => RaftRefusal::OtherNode(status.message().to_owned()).into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -235,6 +236,26 @@ async fn refusals_of_raft_calls_are_told_from_broken_links() {
     match dialer.append(&router.info, append(1, vec![])).await {
         Err(RaftCallError::Link(LinkError::Unreachable { .. })) => {}
         other => panic!("a broken link, not {other:?}"),
+    }
+}
+
+/// They go together, and each gets its own answer.
+#[tokio::test]
+async fn heartbeats_of_many_groups_share_a_call() {
+    let (router, dialer) = (router().await, dialer(Security::PlainText));
+    let astray = AppendRequest { receiver: Receiver { group: GroupId(1), node: NodeId(2) }, ..append(1, vec![]) };
+    let beats = [append(1, vec![]), append(2, vec![]), append(3, vec![]), astray];
+    let mut outcomes = join_all(beats.map(|beat| dialer.heartbeat(&router.info, beat))).await.into_iter();
+    let mut next = || outcomes.next().expect("one for each");
+    assert!(matches!(next(), Ok(AppendReply::HigherVote(reply)) if reply == vote()));
+    assert!(matches!(next(), Err(RaftCallError::Refused(RaftRefusal::Stopped(_)))));
+    assert!(matches!(next(), Err(RaftCallError::Refused(RaftRefusal::NoReplica(GroupId(3))))));
+    assert!(matches!(next(), Err(RaftCallError::Refused(RaftRefusal::OtherNode(_)))));
+
+    router.stop.cancel();
+    router.tasks.wait().await;
+    for outcome in join_all([1, 2].map(|group| dialer.heartbeat(&router.info, append(group, vec![])))).await {
+        assert!(matches!(outcome, Err(RaftCallError::Link(LinkError::Unreachable { .. }))), "{outcome:?}");
     }
 }
 
