@@ -1,9 +1,9 @@
 //! The events of an account.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use vesta_xmpp::hash::HashMap;
 use vesta_xmpp::sasl::{Answer, Question};
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{BareJid, Envelope, IqType, Secret, StanzaError, StanzaType, ns};

@@ -4,10 +4,10 @@
 //! What is kept is for one fence: another leader may have changed the password meanwhile. The engine's own changes make it
 //! forget, and a read that was under way during one is not kept.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vesta_xmpp::BareJid;
+use vesta_xmpp::hash::HashMap;
 use vesta_xmpp::sasl::Hash;
 
 use crate::store::{Fence, Verifier};

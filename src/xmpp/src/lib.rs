@@ -17,6 +17,7 @@
 
 pub mod element;
 pub mod envelope;
+pub mod hash;
 pub mod jid;
 pub mod negotiation;
 pub mod ns;

@@ -1,6 +1,6 @@
 //! A link to one router while it is up: what waits for room on it, and who waits for an answer from it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use vesta_wire::NodeId;
 use vesta_wire::attach::{RequestId, ToManager, ToRouter};
+use vesta_xmpp::hash::HashMap;
 
 use super::session::Session;
 
@@ -49,7 +50,7 @@ impl RouterLink {
             sender,
             stalled: Mutex::default(),
             stall: Notify::new(),
-            pending: Mutex::new(Some(HashMap::new())),
+            pending: Mutex::new(Some(HashMap::default())),
             next_request: AtomicU64::new(1),
         })
     }

@@ -1,10 +1,10 @@
 //! All sessions of this manager, by number.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vesta_wire::{SessionId, ShardId};
+use vesta_xmpp::hash::HashMap;
 
 use super::session::Session;
 

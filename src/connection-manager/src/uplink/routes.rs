@@ -1,11 +1,11 @@
 //! Which router leads which shard, as far as this manager knows, and the links that are up.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use vesta_wire::attach::Leader;
 use vesta_wire::ids::shard_of;
 use vesta_wire::{NodeId, ShardId, Term};
+use vesta_xmpp::hash::HashMap;
 
 use super::link::RouterLink;
 

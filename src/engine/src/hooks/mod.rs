@@ -16,10 +16,10 @@ mod event;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use vesta_xmpp::hash::HashMap;
 use vesta_xmpp::{Element, IqType, StanzaError};
 
 use crate::Host;

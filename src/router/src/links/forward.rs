@@ -4,7 +4,6 @@
 //! breaks, goes again in order; what has waited too long comes back to its sender as an error. Everything together is bounded by
 //! [`PENDING_MAX`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use vesta_wire::attach::VERSION;
 use vesta_wire::forward::{FromOwner, ToOwner};
 use vesta_wire::{NodeId, ShardId};
 use vesta_xmpp::StanzaError;
+use vesta_xmpp::hash::HashMap;
 use vesta_xmpp::stanza_error::Condition;
 
 use super::lane::Lane;
@@ -165,8 +165,13 @@ struct Peer {
 /// Runs until the router ends.
 pub async fn run(router: Arc<Router>, forwarding: Forwarding) {
     let Forwarding { mut receiver, mut events, events_sender, shared } = forwarding;
-    let mut task =
-        Task { router, shared: shared.clone(), events: events_sender, lanes: HashMap::new(), peers: HashMap::new() };
+    let mut task = Task {
+        router,
+        shared: shared.clone(),
+        events: events_sender,
+        lanes: HashMap::default(),
+        peers: HashMap::default(),
+    };
     let mut tick = tokio::time::interval(TICK);
     let mut batch = Vec::with_capacity(BATCH);
     loop {

@@ -4,7 +4,7 @@
 //! its session's outbox (the session *lags*), an acceptance in the table of the link, a control frame in the link's own queue.
 //! The link's writer sends them as soon as there is room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use vesta_wire::attach::ToManager;
 use vesta_wire::{Epoch, ManagerName, Sequence, SessionId};
+use vesta_xmpp::hash::HashMap;
 
 /// Control frames that may wait for room on one link. More end the link: its manager does not read.
 const CONTROL_MAX: usize = 65_536;

@@ -1,6 +1,5 @@
 //! The links of routers that forward to this one: their stanzas come in here, for the shards that this router leads.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -8,6 +7,7 @@ use tokio::sync::Notify;
 use vesta_wire::ShardId;
 use vesta_wire::forward::{FromOwner, ToOwner};
 use vesta_wire::link::OwnerLink;
+use vesta_xmpp::hash::HashSet;
 use vesta_xmpp::stanza_error::Condition;
 
 use crate::router::Router;

@@ -7,12 +7,13 @@
 //! seconds, in the order in which it came first; at most a shard's part of [`crate::links::forward::PENDING_MAX`] is under way
 //! from each router. A new leader of the recipient's shard remembers nothing.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use parking_lot::Mutex;
 use vesta_wire::forward::IngressId;
 use vesta_xmpp::BareJid;
+use vesta_xmpp::hash::{HashSet, RandomState};
 
 /// How many stanzas one shard's leader remembers (P7): 40 bytes each, twice. The oldest are forgotten.
 pub const REMEMBERED_MAX: usize = 4_096;

@@ -1,6 +1,5 @@
 //! What a shard's leader holds of each session in memory: inbox, outbox, and the link that the session's stream is behind.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +8,7 @@ use vesta_engine::SessionKey;
 use vesta_wire::attach::{Target, ToManager};
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId, Term};
 use vesta_xmpp::Envelope;
+use vesta_xmpp::hash::HashMap;
 
 use super::inbox::{Arrival, Inbox};
 use super::outbox::Outbox;
@@ -43,7 +43,7 @@ pub type Overflowing = SmallVec<[SessionKey; 1]>;
 impl Delivery {
     /// Nothing yet.
     pub fn new(shard: ShardId, term: Term) -> Self {
-        Self { shard, term, sessions: Mutex::new(Some(HashMap::new())) }
+        Self { shard, term, sessions: Mutex::new(Some(HashMap::default())) }
     }
 
     fn id(&self, number: u64) -> SessionId {

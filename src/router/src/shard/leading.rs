@@ -3,7 +3,6 @@
 //! Between the two it may be *held*: no majority has answered for a while. Nobody else can have led in this term, so that all
 //! that is in memory still holds when a majority answers again; until then events wait.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use vesta_engine::store::Fence;
 use vesta_engine::{Account, Session, SessionKey};
 use vesta_wire::attach::ToManager;
 use vesta_wire::{Epoch, SessionId, ShardId, Term};
+use vesta_xmpp::hash::HashMap;
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{BareJid, Envelope, StanzaType, StreamError};

@@ -8,7 +8,7 @@
 //! the router for whoever leads next, and not for ever. When the leadership is over, everything is handed on. It is always whoever
 //! runs the account's events that does it, so that the order stays (P3).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use vesta_engine::Account;
 use vesta_xmpp::BareJid;
+use vesta_xmpp::hash::HashMap;
 
 use super::work::Work;
 

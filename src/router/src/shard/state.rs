@@ -7,12 +7,13 @@
 //! leader that dies in between leaves nobody online who is not (P5), and neither does an end that was applied after its proposer
 //! had stopped waiting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 use vesta_engine::{Session, SessionChange, SessionKey, Timestamp};
 use vesta_wire::{ManagerName, StreamId};
+use vesta_xmpp::hash::HashMap;
 use vesta_xmpp::{BareJid, FullJid};
 
 /// The most sessions an account may have: one more is refused with `resource-constraint` (RFC 6120 §7.6.2.1).
