@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use rustls::NamedGroup;
+use rustls::{HandshakeKind, NamedGroup};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vesta_wire::attach::ToRouter;
 use vesta_xmpp::sasl::Question;
 
-use super::client::{handshake, tls_config};
+use super::client::{handshake, header, tls_config};
 use super::{Client, HOSTS, World, run};
 use crate::config::TlsConfig;
 use crate::tls::Certificates;
@@ -41,6 +42,26 @@ fn the_server_name_chooses_the_certificate_and_an_unknown_one_gets_the_default()
         assert_ne!(leaf(&capulet), leaf(&montague));
         let tcp = TcpStream::connect(world.direct_tls()).await.expect("a connection");
         assert!(handshake(tcp, tls_config(&world), "verona.example").await.is_err());
+    });
+}
+
+/// RFC 8446 §2.2; and a ticket is no good at another virtual host.
+#[test]
+fn a_client_that_comes_back_resumes_its_tls_session_at_the_same_host() {
+    run(async {
+        let world = World::start();
+        let config = tls_config(&world);
+        let connect = async |host| {
+            let tcp = TcpStream::connect(world.direct_tls()).await.expect("a connection");
+            let mut stream = handshake(tcp, config.clone(), host).await.expect("a handshake");
+            stream.write_all(header(host).as_bytes()).await.expect("written");
+            // The tickets come before the first answer.
+            stream.read_u8().await.expect("an answer");
+            stream.get_ref().1.handshake_kind().expect("it is done")
+        };
+        assert_eq!(connect(HOSTS[0]).await, HandshakeKind::Full);
+        assert_eq!(connect(HOSTS[0]).await, HandshakeKind::Resumed);
+        assert_eq!(connect(HOSTS[1]).await, HandshakeKind::Full);
     });
 }
 
