@@ -9,6 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         // A received `bytes` field shares the buffer that it came in.
         .bytes(".")
+        // The one message that is written by hand: see there.
+        .extern_path(".vesta.v1.Envelope", "crate::convert::WireEnvelope")
         // Passwords and messages of users are never printed.
         .skip_debug(["."])
         .compile_fds(protox::compile(files, [directory])?)?;

@@ -32,7 +32,7 @@ impl From<ToRouter> for proto::ToRouter {
             ToRouter::Register { request, account, stanza } => Frame::Register(to_router::Register {
                 request: request.0,
                 account: account.to_string(),
-                stanza: Some((&stanza).into()),
+                stanza: Some(stanza.into()),
             }),
             ToRouter::Announce { session, epoch, jid, stream, received, accepted } => {
                 Frame::Announce(to_router::Announce {
@@ -161,7 +161,7 @@ fn hash_from_proto(hash: proto::ScramHash) -> Result<Hash, Malformed> {
 impl From<Inbound> for to_router::inbound::Event {
     fn from(event: Inbound) -> Self {
         match event {
-            Inbound::Stanza(stanza) => Self::Stanza((&*stanza).into()),
+            Inbound::Stanza(stanza) => Self::Stanza(stanza.into()),
             Inbound::Ended(reason) => Self::Ended(end_reason_to_proto(reason).into()),
         }
     }
@@ -223,7 +223,7 @@ impl From<ToManager> for proto::ToManager {
                 }),
             }),
             ToManager::Registered { request, stanza } => {
-                Frame::Registered(to_manager::Registered { request: request.0, stanza: Some((&stanza).into()) })
+                Frame::Registered(to_manager::Registered { request: request.0, stanza: Some(stanza.into()) })
             }
             ToManager::NotLeader { request, leader } => {
                 Frame::NotLeader(to_manager::NotLeader { request: request.0, leader: Some(leader.into()) })
@@ -237,7 +237,7 @@ impl From<ToManager> for proto::ToManager {
                 shard: shard.0,
                 term: term.0,
                 targets: targets.into_iter().map(Into::into).collect(),
-                stanza: Some((&*stanza).into()),
+                stanza: Some(stanza.into()),
             }),
             ToManager::Accepted { session, epoch, sequence } => Frame::Accepted(to_manager::Accepted {
                 session: Some(session.into()),

@@ -1,13 +1,9 @@
-//! `common.proto`: sessions, routers, stanzas, errors.
+//! `common.proto`: sessions, routers, kinds of stanzas, errors.
 
-use std::sync::Arc;
-
-use vesta_xmpp::envelope::Name;
 use vesta_xmpp::stanza_error::{Condition, ErrorType};
 use vesta_xmpp::stream_error::StreamCondition;
-use vesta_xmpp::{Envelope, Flags, IqType, MessageType, PresenceType, StanzaError, StanzaType, StreamError};
+use vesta_xmpp::{IqType, MessageType, PresenceType, StanzaError, StanzaType, StreamError};
 
-use super::{Malformed, jid};
 use crate::attach::{Leader, RouterInfo};
 use crate::{NodeId, SessionId, ShardId, Term, proto};
 
@@ -50,11 +46,11 @@ impl From<proto::Leader> for Leader {
 /// The two enumerations side by side, so that neither direction can miss a type.
 macro_rules! stanza_types {
     ($($here:pat = $value:expr => $there:ident,)*) => {
-        fn stanza_type_to_proto(kind: StanzaType) -> proto::StanzaType {
+        pub(super) fn stanza_type_to_proto(kind: StanzaType) -> proto::StanzaType {
             match kind { $($here => proto::StanzaType::$there,)* }
         }
 
-        fn stanza_type_from_proto(kind: proto::StanzaType) -> Option<StanzaType> {
+        pub(super) fn stanza_type_from_proto(kind: proto::StanzaType) -> Option<StanzaType> {
             match kind {
                 proto::StanzaType::Unspecified => None,
                 $(proto::StanzaType::$there => Some($value),)*
@@ -84,54 +80,6 @@ stanza_types! {
     Iq(IqType::Set) => IqSet,
     Iq(IqType::Result) => IqResult,
     Iq(IqType::Error) => IqError,
-}
-
-impl From<&Envelope> for proto::Envelope {
-    fn from(envelope: &Envelope) -> Self {
-        Self {
-            kind: stanza_type_to_proto(envelope.kind).into(),
-            from: envelope.from.as_ref().map(ToString::to_string),
-            to: envelope.to.as_ref().map(ToString::to_string),
-            id: envelope.id.as_deref().map(str::to_owned),
-            lang: envelope.lang.as_deref().map(str::to_owned),
-            payload: envelope.payload.as_ref().map(|payload| proto::ElementName {
-                namespace: payload.namespace.to_string(),
-                name: payload.name.to_string(),
-            }),
-            flags: envelope.flags.0,
-            attributes: envelope.attributes.clone(),
-            content: envelope.content.clone(),
-        }
-    }
-}
-
-impl TryFrom<proto::Envelope> for Envelope {
-    type Error = Malformed;
-
-    fn try_from(envelope: proto::Envelope) -> Result<Self, Malformed> {
-        Ok(Self {
-            kind: stanza_type_from_proto(envelope.kind()).ok_or(Malformed("envelope.kind"))?,
-            from: envelope.from.as_deref().map(|from| jid(from, "envelope.from")).transpose()?,
-            to: envelope.to.as_deref().map(|to| jid(to, "envelope.to")).transpose()?,
-            id: envelope.id.map(String::into_boxed_str),
-            lang: envelope.lang.map(String::into_boxed_str),
-            payload: envelope.payload.map(|payload| Name {
-                namespace: payload.namespace.into_boxed_str(),
-                name: payload.name.into_boxed_str(),
-            }),
-            flags: Flags(envelope.flags),
-            attributes: envelope.attributes,
-            content: envelope.content,
-        })
-    }
-}
-
-impl TryFrom<proto::Envelope> for Arc<Envelope> {
-    type Error = Malformed;
-
-    fn try_from(envelope: proto::Envelope) -> Result<Self, Malformed> {
-        envelope.try_into().map(Arc::new)
-    }
 }
 
 impl From<StanzaError> for proto::StanzaError {

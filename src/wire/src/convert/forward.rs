@@ -38,7 +38,7 @@ impl From<ToOwner> for proto::ToOwner {
                 number,
                 shard: shard.0,
                 ingress: ingress.map(Into::into),
-                stanza: Some((&*stanza).into()),
+                stanza: Some(stanza.into()),
                 restarts,
             }),
         };

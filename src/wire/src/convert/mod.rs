@@ -8,6 +8,7 @@ mod cluster;
 mod common;
 mod forward;
 mod raft;
+mod stanza;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use vesta_xmpp::{BareJid, FullJid, Jid};
 
 pub(crate) use administration::{session_records, user_records};
 pub(crate) use raft::{snapshot_from_parts, snapshot_header};
+pub(crate) use stanza::WireEnvelope;
 
 use crate::link::LinkError;
 

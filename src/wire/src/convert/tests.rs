@@ -17,7 +17,7 @@ use vesta_xmpp::{
     StreamError,
 };
 
-use super::Malformed;
+use super::{Malformed, WireEnvelope};
 use crate::attach::{
     Announced, BoundSession, EndReason, Inbound, Leader, RequestId, RouterInfo, Target, ToManager, ToRouter,
 };
@@ -334,12 +334,58 @@ proptest! {
 fn a_stanza_shares_the_buffer_that_it_came_in() {
     let mut envelope = Envelope::new(StanzaType::Message(MessageType::Chat));
     envelope.content = vec![b'x'; 1000].into();
-    let sent: proto::Envelope = (&envelope).into();
+    let sent: WireEnvelope = envelope.into();
     let received = bytes::Bytes::from(sent.encode_to_vec());
     let within = received.as_ptr_range();
-    let envelope =
-        Envelope::try_from(proto::Envelope::decode(received.clone()).expect("encoded")).expect("well-formed");
+    let envelope = Envelope::try_from(WireEnvelope::decode(received.clone()).expect("encoded")).expect("well-formed");
     assert!(within.contains(&envelope.content.as_ptr()));
+}
+
+/// `Envelope` as the generator would have it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Generated {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(string, optional, tag = "2")]
+    from: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    to: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    id: Option<String>,
+    #[prost(string, optional, tag = "5")]
+    lang: Option<String>,
+    #[prost(message, optional, tag = "6")]
+    payload: Option<GeneratedName>,
+    #[prost(uint32, tag = "7")]
+    flags: u32,
+    #[prost(bytes = "vec", tag = "8")]
+    attributes: Vec<u8>,
+    #[prost(bytes = "vec", tag = "9")]
+    content: Vec<u8>,
+}
+
+/// `ElementName` likewise.
+#[derive(Clone, PartialEq, prost::Message)]
+struct GeneratedName {
+    #[prost(string, tag = "1")]
+    namespace: String,
+    #[prost(string, tag = "2")]
+    name: String,
+}
+
+proptest! {
+    #[test]
+    fn the_envelope_that_is_written_by_hand_is_that_of_the_contract(envelope in envelope()) {
+        let sent = WireEnvelope::from(envelope.clone()).encode_to_vec();
+        let generated = Generated::decode(sent.as_slice()).expect("the generator's type reads it");
+        prop_assert_eq!(generated.from.as_deref(), envelope.from.as_ref().map(Jid::as_str));
+        prop_assert_eq!(&generated.content, &envelope.content);
+        let again = generated.encode_to_vec();
+        prop_assert_eq!(&again, &sent);
+        let received = WireEnvelope::decode(again.as_slice()).expect("and this one reads what that one writes");
+        prop_assert_eq!(received.encode_to_vec(), sent);
+        prop_assert_eq!(format!("{:?}", Envelope::try_from(received)), format!("{:?}", Ok::<_, Malformed>(envelope)));
+    }
 }
 
 #[test]

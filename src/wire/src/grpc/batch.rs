@@ -59,11 +59,14 @@ pub(super) fn next_batch<B: Batch>(outbox: &mut VecDeque<B::Frame>, credits: u32
 
 #[cfg(test)]
 mod tests {
+    use vesta_xmpp::{Envelope, MessageType, StanzaType};
+
     use super::*;
 
     fn frame(bytes: usize) -> proto::ToRouter {
-        let stanza = proto::Envelope { content: vec![b'x'; bytes].into(), ..Default::default() };
-        let register = proto::to_router::Register { stanza: Some(stanza), ..Default::default() };
+        let mut stanza = Envelope::new(StanzaType::Message(MessageType::Chat));
+        stanza.content = vec![b'x'; bytes].into();
+        let register = proto::to_router::Register { stanza: Some(stanza.into()), ..Default::default() };
         proto::ToRouter { frame: Some(proto::to_router::Frame::Register(register)) }
     }
 
