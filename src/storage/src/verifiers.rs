@@ -81,7 +81,10 @@ impl Gatherer {
         while self.asked.recv_many(&mut asked, SIZES[SIZES.len() - 1]).await > 0 {
             let found = read(&self.reader, &asked).await;
             for Asked { account, reply } in asked.drain(..) {
-                let answer = found.as_ref().map(|found| found.get(account.as_str()).cloned()).map_err(Clone::clone);
+                let answer = match &found {
+                    Ok(found) => found.get(account.as_str()).cloned().transpose(),
+                    Err(error) => Err(error.clone()),
+                };
                 // Whoever asked may have gone.
                 let _ = reply.send(answer);
             }
@@ -89,16 +92,24 @@ impl Gatherer {
     }
 }
 
-async fn read(reader: &Reader, asked: &[Asked]) -> Result<HashMap<String, Credentials>, StoreError> {
+/// What was found, by account. A row that can't be read fails its own account alone.
+type Found = HashMap<String, Result<Credentials, StoreError>>;
+
+async fn read(reader: &Reader, asked: &[Asked]) -> Result<Found, StoreError> {
     let Some(last) = asked.last() else { return Ok(HashMap::new()) };
     let size = SIZES.iter().position(|size| *size >= asked.len()).unwrap_or(SIZES.len() - 1);
     let accounts = asked.iter().chain(std::iter::repeat(last)).take(SIZES[size]);
     let values: Vec<_> = accounts.map(|asked| Value::Text(asked.account.as_str())).collect();
-    let mut found = HashMap::new();
+    let mut found = Found::new();
     for row in reader.rows(&STATEMENTS[size], &values).await? {
-        let credentials = found.entry(row.get::<String>("account")?);
-        let credentials = credentials.or_insert_with(|| Credentials { verifiers: BTreeMap::new() });
-        credentials.verifiers.extend(read_verifier(&row)?);
+        let of_account = found.entry(row.get::<String>("account")?);
+        let of_account = of_account.or_insert_with(|| Ok(Credentials { verifiers: BTreeMap::new() }));
+        if let Ok(credentials) = of_account {
+            match read_verifier(&row) {
+                Ok(verifier) => credentials.verifiers.extend(verifier),
+                Err(fault) => *of_account = Err(fault.into()),
+            }
+        }
     }
     Ok(found)
 }

@@ -36,6 +36,7 @@ promises! {
     promises::unknown_accounts_have_nothing,
     promises::verifiers_are_replaced_as_a_whole,
     promises::many_reads_of_verifiers_at_once_each_get_their_own,
+    promises::a_verifier_that_cannot_be_read_fails_its_own_account_alone,
     promises::a_removed_account_leaves_nothing_behind,
     promises::accounts_are_listed_by_host_in_the_order_of_their_jids,
     promises::a_roster_comes_back_as_it_was_put,

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use vesta_engine::store::{Credentials, Verifier};
 use vesta_engine::{Fence, Timestamp};
 use vesta_storage::{PostgresOptions, SqlStore};
@@ -48,6 +49,19 @@ impl Place {
             Place::Postgres { .. } => SqlStore::open_postgres(&self.url(), PostgresOptions::default()).await,
         }
         .expect("the store opens")
+    }
+
+    /// Runs a statement past the store.
+    pub async fn execute(&self, sql: &'static str) {
+        match self {
+            Place::Sqlite(directory) => {
+                let options = SqliteConnectOptions::new().filename(directory.path().join("vesta.sqlite"));
+                let mut connection = SqliteConnection::connect_with(&options).await.expect("the file opens");
+                connection.execute(sqlx::raw_sql(sql)).await.expect("the statement is right");
+                connection.close().await.expect("the connection closes");
+            }
+            Place::Postgres { server, schema } => run(server, format!("SET search_path = {schema}; {sql}")).await,
+        }
     }
 
     pub async fn remove(self) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vesta_engine::roster::{RosterItem, Subscription};
 use vesta_engine::store::{AccountRecord, Change, OfflineMessage, StoredRoster};
-use vesta_engine::{Store, Timestamp};
+use vesta_engine::{Store, StoreError, Timestamp};
 use vesta_xmpp::sasl::Hash;
 
 use crate::place::{LEADER, NOW, Place, account, credentials, jid, leader, shown};
@@ -69,6 +69,19 @@ pub async fn many_reads_of_verifiers_at_once_each_get_their_own(place: &Place) {
                 assert_eq!(found.expect("reads").as_ref().map(shown), expected);
             }
         }
+    }
+    store.close().await;
+}
+
+pub async fn a_verifier_that_cannot_be_read_fails_its_own_account_alone(place: &Place) {
+    let store = place.open().await;
+    let romeo = account(&store, "romeo@montague.example").await;
+    let juliet = account(&store, "juliet@capulet.example").await;
+    place.execute("UPDATE credentials SET iterations = -1 WHERE account = 'romeo@montague.example'").await;
+    let reads = (0..12).map(|_| async { futures_util::join!(store.credentials(&romeo), store.credentials(&juliet)) });
+    for (broken, whole) in futures_util::future::join_all(reads).await {
+        assert!(matches!(&broken, Err(StoreError::Broken(reason)) if reason.contains("iterations")), "{broken:?}");
+        assert!(whole.is_ok_and(|found| found.is_some()));
     }
     store.close().await;
 }

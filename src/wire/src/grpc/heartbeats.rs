@@ -52,8 +52,11 @@ pub(super) async fn send(dialer: &GrpcDialer, to: &RouterInfo, request: AppendRe
 }
 
 async fn deliver(dialer: &GrpcDialer, to: &RouterInfo, batch: Vec<Waiting>) {
-    let (requests, replies): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|Waiting { request, reply }| (request.clone(), (request.receiver.group, reply))).unzip();
+    let taken_apart = |Waiting { request, reply }: Waiting| {
+        let group = request.receiver.group;
+        (request, (group, reply))
+    };
+    let (requests, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(taken_apart).unzip();
     let outcomes = call(dialer, to, requests).await;
     for (place, (group, reply)) in replies.into_iter().enumerate() {
         let outcome = match &outcomes {
