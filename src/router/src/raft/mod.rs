@@ -27,6 +27,7 @@
 //! | `codec` | the format on the disk |
 //! | `network`, `convert`, `types` | calls to other members; openraft's types and ours |
 //! | `settings` | times and sizes |
+//! | `runtime` | tokio, with the ticks of all groups falling together |
 
 mod codec;
 mod convert;
@@ -40,6 +41,7 @@ mod machine;
 mod marks;
 mod network;
 mod proposals;
+mod runtime;
 mod settings;
 mod types;
 

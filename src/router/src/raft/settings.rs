@@ -8,7 +8,7 @@ use openraft::{Config, SnapshotPolicy};
 /// How the groups of a node run. All members of a cluster should use the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RaftSettings {
-    /// How often a leader tells its followers that it lives. Default: 250 ms.
+    /// How often a leader tells its followers that it lives, rounded up to 100 ms. Default: 250 ms.
     pub heartbeat: Duration,
     /// A follower that has heard no leader for a time drawn between these two asks for votes. The longer one is also the leader's
     /// lease. Default: 1 s and 2 s; the shorter must be longer than the heartbeat.

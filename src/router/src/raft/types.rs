@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use openraft::vote::leader_id_std;
 
+use super::runtime::Runtime;
+
 openraft::declare_raft_types!(
     /// Standard Raft: one leader per term at the most. Stores fence their transactions by term alone, so openraft's own variant
     /// of several leaders in a term would not do.
@@ -16,7 +18,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Member,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
-        AsyncRuntime = openraft::TokioRuntime,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) type LeaderId = leader_id_std::LeaderId<u64, u64>;

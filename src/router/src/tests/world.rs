@@ -247,7 +247,17 @@ impl World {
         let joining = world.names.iter().map(|name| world.start(name));
         let joined: Result<Vec<()>, _> = futures_util::future::join_all(joining).await.into_iter().collect();
         joined.expect("all routers join");
+        soon("every shard is led", world.settled()).await;
         world
+    }
+
+    /// Waits until every shard has a leader that leads.
+    async fn settled(&self) {
+        let is_led = |shard| self.leader(ShardId(shard)).is_some();
+        while !(0..SHARDS).all(is_led) {
+            // Time is paused: it moves on when everybody waits.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Starts a router with an empty disk, in the place of one that was killed.

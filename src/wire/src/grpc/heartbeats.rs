@@ -15,8 +15,9 @@ use crate::link::LinkError;
 use crate::proto;
 use crate::raft::{AppendReply, AppendRequest, GroupId, RaftCallError, RaftRefusal};
 
-/// How long the first one waits for others. Far below the time that a group waits for a heartbeat's answer, 250 ms by default.
-const WINDOW: Duration = Duration::from_millis(60);
+/// How long the first one waits for others: those of a router's groups are sent at the same moment, one after another. Far below the
+/// time that a group waits for a heartbeat's answer, 250 ms by default.
+const WINDOW: Duration = Duration::from_millis(10);
 
 type Outcome = Result<AppendReply, RaftCallError>;
 
