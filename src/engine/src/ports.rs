@@ -49,6 +49,12 @@ pub trait Ports: Send + Sync {
     /// session's full JID.
     fn deliver(&self, account: &BareJid, targets: &[SessionKey], stanza: Arc<Envelope>);
 
+    /// Hands the event's own session the answer to what it asked for, when all that the event brought forth is done: whoever is
+    /// told of the change knows of it by then. Here that is at once.
+    fn answer(&self, account: &BareJid, session: SessionKey, answer: Arc<Envelope>) {
+        self.deliver(account, &[session], answer);
+    }
+
     /// Sends a stanza on to the owner of its `to`: an account of a local host (this one too), or a remote domain. Stanzas
     /// routed to one address arrive in the order of the calls. What can't be routed comes back to `from` as an error.
     fn route(&self, stanza: Arc<Envelope>);

@@ -1,10 +1,11 @@
 //! What routers say to each other beside Raft: stanzas on their way from the sender's shard to the recipient's.
 //!
-//! One link per ordered pair of routers; the receiving side answers each frame once, in any order. Order is kept within a
+//! One link per ordered pair of routers; the receiving side answers each frame once, in any order, several with one answer. Order is kept within a
 //! shard: a receiver that has refused one of its frames refuses all that come behind it, also if it leads the shard again
 //! meanwhile, until one [`ToOwner::Stanza::restarts`]. The sender waits for all answers before it sends the shard's
 //! stanzas again, there or elsewhere.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use vesta_xmpp::{Envelope, StanzaError};
@@ -55,8 +56,8 @@ pub enum ToOwner {
 pub enum FromOwner {
     /// Done with: delivered, stored or answered.
     Done {
-        /// The request's number.
-        number: u64,
+        /// The requests' numbers, of one or several in a row.
+        numbers: RangeInclusive<u64>,
     },
     /// The receiver does not lead the shard, or has refused an earlier frame of it.
     NotLeader {

@@ -168,8 +168,12 @@ pub(crate) fn bounce(context: &Context<'_>, stanza: &Envelope, error: &StanzaErr
 /// Sends an answer back: straight to the session that the event came from, else on its way.
 pub(crate) fn reply(context: &Context<'_>, answer: Envelope) {
     match (context.session, &answer.to) {
-        (Some(session), Some(to)) if *to == *session.jid => {
+        // A session that ends with the event does not wait for its answer.
+        (Some(session), Some(to)) if *to == *session.jid && context.parting.is_some() => {
             context.ports.deliver(&context.account.jid, &[session.key], Arc::new(answer));
+        }
+        (Some(session), Some(to)) if *to == *session.jid => {
+            context.ports.answer(&context.account.jid, session.key, Arc::new(answer));
         }
         (_, Some(_)) => context.ports.route(Arc::new(answer)),
         (_, None) => tracing::debug!("an answer to nobody is dropped"),

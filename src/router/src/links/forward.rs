@@ -70,7 +70,7 @@ pub struct Forwarding {
 enum Event {
     Up(NodeId, mpsc::Sender<ToOwner>),
     Down(NodeId),
-    Answer(NodeId, FromOwner),
+    Answers(NodeId, Vec<FromOwner>),
 }
 
 impl Shared {
@@ -302,36 +302,50 @@ impl Task {
                 // Where no replica here tells of the next leader, somebody else is to be asked.
                 self.router.forget_leader(node);
             }
-            Event::Answer(node, answer) => self.answer(node, answer),
+            Event::Answers(node, answers) => answers.into_iter().for_each(|answer| self.answer(node, answer)),
         }
     }
 
     fn answer(&mut self, node: NodeId, answer: FromOwner) {
-        let (FromOwner::Done { number } | FromOwner::Failed { number, .. } | FromOwner::NotLeader { number, .. }) =
-            answer;
-        let Some(shard) = self.peers.get_mut(&node).and_then(|peer| peer.in_flight.remove(&number)) else { return };
-        let Some(lane) = self.lanes.get_mut(&shard) else { return };
         match answer {
-            FromOwner::Done { .. } => {
-                if let Some(pending) = lane.answered(number) {
-                    self.shared.leave(shard);
-                    pending.arrived.token.done();
+            FromOwner::Done { numbers } => {
+                for number in numbers {
+                    if let Some(pending) = self.answered(node, number) {
+                        pending.arrived.token.done();
+                    }
                 }
-                self.go_on(shard);
             }
-            FromOwner::Failed { error, .. } => {
-                if let Some(pending) = lane.answered(number) {
-                    self.shared.leave(shard);
+            FromOwner::Failed { number, error } => {
+                if let Some(pending) = self.answered(node, number) {
                     self.router.fail(pending.arrived, &error);
                 }
-                self.go_on(shard);
             }
             // Sent again with the next tick, or at once if that is news of another leader.
-            FromOwner::NotLeader { leader, .. } => {
-                lane.refused(number);
-                self.router.learn_leader(leader);
+            FromOwner::NotLeader { number, leader } => {
+                if let Some(shard) = self.in_flight(node, number)
+                    && let Some(lane) = self.lanes.get_mut(&shard)
+                {
+                    lane.refused(number);
+                    self.router.learn_leader(leader);
+                }
             }
         }
+    }
+
+    /// The shard of a frame that is not answered any more from now on.
+    fn in_flight(&mut self, node: NodeId, number: u64) -> Option<ShardId> {
+        self.peers.get_mut(&node)?.in_flight.remove(&number)
+    }
+
+    /// A frame is answered for good: what waits behind it may go on.
+    fn answered(&mut self, node: NodeId, number: u64) -> Option<Pending> {
+        let shard = self.in_flight(node, number)?;
+        let pending = self.lanes.get_mut(&shard)?.answered(number);
+        if pending.is_some() {
+            self.shared.leave(shard);
+        }
+        self.go_on(shard);
+        pending
     }
 
     fn tick(&mut self, now: Instant) {
@@ -375,8 +389,9 @@ impl Task {
                     let hello = ToOwner::Hello { node: router.node(), version: VERSION };
                     if link.sender.send(hello).await.is_ok() && events.send(Event::Up(node, link.sender)).await.is_ok()
                     {
-                        while let Some(answer) = link.receiver.recv().await {
-                            if events.send(Event::Answer(node, answer)).await.is_err() {
+                        let mut answers = Vec::new();
+                        while link.receiver.recv_many(&mut answers, BATCH).await > 0 {
+                            if events.send(Event::Answers(node, std::mem::take(&mut answers))).await.is_err() {
                                 return;
                             }
                         }

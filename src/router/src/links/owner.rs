@@ -31,6 +31,19 @@ struct State {
     refusing: HashSet<ShardId>,
 }
 
+impl State {
+    fn add(&mut self, answer: FromOwner) {
+        match (self.queue.last_mut(), &answer) {
+            (Some(FromOwner::Done { numbers }), FromOwner::Done { numbers: next })
+                if numbers.end().checked_add(1) == Some(*next.start()) =>
+            {
+                *numbers = *numbers.start()..=*next.end();
+            }
+            _ => self.queue.push(answer),
+        }
+    }
+}
+
 impl Answers {
     fn new(router: Arc<Router>) -> Arc<Self> {
         Arc::new(Self { router, state: Mutex::default(), wake: Notify::new() })
@@ -38,7 +51,7 @@ impl Answers {
 
     /// A frame is done with.
     pub fn done(&self, number: u64) {
-        self.send(FromOwner::Done { number });
+        self.send(FromOwner::Done { numbers: number..=number });
     }
 
     /// A frame is refused, and with it those of its shard behind it.
@@ -49,7 +62,7 @@ impl Answers {
     }
 
     fn send(&self, answer: FromOwner) {
-        self.state.lock().queue.push(answer);
+        self.state.lock().add(answer);
         self.wake.notify_one();
     }
 

@@ -98,6 +98,12 @@ impl Ports for ShardPorts<'_> {
         }
     }
 
+    fn answer(&self, account: &BareJid, session: SessionKey, answer: Arc<Envelope>) {
+        if !self.token.answer(account, session, &answer) {
+            self.deliver(account, &[session], answer);
+        }
+    }
+
     fn route(&self, stanza: Arc<Envelope>) {
         let ingress = self.next_part();
         self.leading.router.route(Arrived { stanza, ingress, token: self.token.clone() });

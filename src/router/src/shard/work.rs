@@ -1,15 +1,15 @@
 //! The events of an account, and the token that tells when all that an inbound frame brought forth is done.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::oneshot;
-use vesta_engine::Session;
 use vesta_engine::engine::{AdminCommand, AdminError};
+use vesta_engine::{Session, SessionKey};
 use vesta_wire::attach::{EndReason, RequestId};
 use vesta_wire::forward::IngressId;
 use vesta_wire::{Epoch, Sequence, ShardId, StreamId};
-use vesta_xmpp::{Envelope, StanzaError, StreamError};
+use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
 use crate::links::managers::ManagerHandle;
@@ -135,6 +135,8 @@ pub struct Token(Option<Arc<Frame>>);
 struct Frame {
     outcome: AtomicU8,
     origin: Origin,
+    /// What the session is told when it is done, and the session's account.
+    answer: OnceLock<Box<(BareJid, Arc<Envelope>)>>,
 }
 
 /// Nothing was dropped yet.
@@ -164,7 +166,7 @@ impl Token {
     }
 
     fn of(origin: Origin) -> Self {
-        Self(Some(Arc::new(Frame { outcome: AtomicU8::new(GOING_WELL), origin })))
+        Self(Some(Arc::new(Frame { outcome: AtomicU8::new(GOING_WELL), origin, answer: OnceLock::new() })))
     }
 
     /// The token of something that nobody waits for.
@@ -175,6 +177,15 @@ impl Token {
     /// Whether another router has sent the stanza: it sends it again where it is not done.
     pub fn is_of_router(&self) -> bool {
         matches!(self.0.as_deref(), Some(Frame { origin: Origin::Router { .. }, .. }))
+    }
+
+    /// Keeps the answer for a frame's session until the frame is done. `false`: it is not the session's frame, or has an answer.
+    pub fn answer(&self, account: &BareJid, session: SessionKey, answer: &Arc<Envelope>) -> bool {
+        let Some(Frame { origin: Origin::Session { ingress, .. }, answer: kept, .. }) = self.0.as_deref() else {
+            return false;
+        };
+        let is_own = ingress.session.number == session.number && ingress.epoch.0 == session.epoch;
+        is_own && kept.set(Box::new((account.clone(), answer.clone()))).is_ok()
     }
 
     /// This part of what the frame brought forth is done.
@@ -207,6 +218,10 @@ impl Drop for Frame {
             Origin::Router { answers, number, shard } => answers.refuse(*number, *shard),
             Origin::Session { leading, ingress } => {
                 if let Some(leading) = leading.upgrade().filter(|_| done) {
+                    if let Some((account, answer)) = self.answer.take().map(|kept| *kept) {
+                        let key = SessionKey { number: ingress.session.number, epoch: ingress.epoch.0 };
+                        leading.deliver(&account, &[key], &answer);
+                    }
                     leading.delivery.finish(ingress.session.number, ingress.epoch, ingress.sequence);
                 }
             }

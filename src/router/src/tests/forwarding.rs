@@ -1,5 +1,6 @@
 //! The order of frames from router to router.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use vesta_wire::NodeId;
@@ -7,7 +8,7 @@ use vesta_wire::attach::VERSION;
 use vesta_wire::forward::{FromOwner, IngressId, ToOwner};
 use vesta_wire::link::ForwardLink;
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId};
-use vesta_xmpp::{BareJid, Envelope, MessageType, StanzaType};
+use vesta_xmpp::{BareJid, Envelope, MessageType, PresenceType, StanzaType};
 
 use super::manager::Manager;
 use super::world::{NAMES, World, shard, soon};
@@ -16,13 +17,15 @@ use super::world::{NAMES, World, shard, soon};
 struct Sender {
     link: ForwardLink,
     recipient: BareJid,
+    /// Those that came with an earlier one.
+    answers: VecDeque<(u64, bool)>,
 }
 
 impl Sender {
     async fn link(world: &World, recipient: &BareJid) -> Self {
         let link = world.wires.forward("elsewhere", NAMES[0]).expect("Verona is there");
         link.sender.send(ToOwner::Hello { node: NodeId(99), version: VERSION }).await.expect("the link is up");
-        Self { link, recipient: recipient.clone() }
+        Self { link, recipient: recipient.clone(), answers: VecDeque::new() }
     }
 
     async fn send(&self, number: u64, id: &str, restarts: bool) {
@@ -38,10 +41,15 @@ impl Sender {
 
     /// The number of the next answer, and whether it is a refusal.
     async fn answer(&mut self) -> (u64, bool) {
-        match soon("an answer", self.link.receiver.recv()).await {
-            Some(FromOwner::Done { number }) => (number, false),
-            Some(FromOwner::NotLeader { number, .. }) => (number, true),
-            other => panic!("{other:?}"),
+        loop {
+            if let Some(answer) = self.answers.pop_front() {
+                return answer;
+            }
+            match soon("an answer", self.link.receiver.recv()).await {
+                Some(FromOwner::Done { numbers }) => self.answers.extend(numbers.map(|number| (number, false))),
+                Some(FromOwner::NotLeader { number, .. }) => self.answers.push_back((number, true)),
+                other => panic!("{other:?}"),
+            }
         }
     }
 }
@@ -103,4 +111,27 @@ async fn a_refusal_without_a_leader_does_not_make_the_sender_forget_the_leader_t
     padua.set_acts(shard(&recipient), true);
     assert_eq!(manager.next_ids(receiving, 1).await, ["patience"]);
     manager.all_accepted(sending).await;
+}
+
+/// Whoever is told that a contact is removed may rely on it that the contact knows: a request is answered when all that it brought
+/// forth is done.
+#[tokio::test(start_paused = true)]
+async fn a_request_is_answered_when_the_other_shards_have_what_follows_from_it() {
+    let world = World::of_three().await;
+    let mut manager = Manager::attach(&world, "cm-1").await;
+    let (owner, contact) = (world.account_at(NAMES[0]).await, world.account_at(NAMES[1]).await);
+    world.befriend(&owner, &contact).await;
+    let asking = manager.bind_as(&owner, None).await;
+    let hearing = manager.online(&contact, "phone").await;
+    manager.says(hearing, "<iq type='get' id='interested'><query xmlns='jabber:iq:roster'/></iq>");
+    manager.until(hearing, |stanza| stanza.id.as_deref() == Some("interested")).await;
+    let padua = world.router(NAMES[1]);
+    padua.set_acts(shard(&contact), false);
+    let item = format!("<item jid='{contact}' subscription='remove'/>");
+    manager.says(asking, &format!("<iq type='set' id='remove'><query xmlns='jabber:iq:roster'>{item}</query></iq>"));
+    manager.nothing_more(asking).await;
+    padua.set_acts(shard(&contact), true);
+    let told = |stanza: &Envelope| stanza.kind == StanzaType::Presence(PresenceType::Unsubscribe);
+    manager.until(hearing, told).await;
+    assert_eq!(manager.next(asking).await.id.as_deref(), Some("remove"));
 }

@@ -96,7 +96,7 @@ enum ClusterAction {
 impl Ctl {
     /// Does what was asked.
     pub fn run(self) -> Result<(), Failure> {
-        runtime()?.block_on(async {
+        runtime(1)?.block_on(async {
             let server = self.connect().await?;
             match &self.subject {
                 Subject::User(action) => user(&server, action).await,

@@ -118,8 +118,11 @@ impl Command {
     }
 }
 
-/// A runtime with a thread for each core.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|reason| Failure::Io { what: "no runtime can be made".into(), reason })
+/// A runtime with so many threads; with none, one for each core.
+fn runtime(threads: u16) -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads.into());
+    }
+    builder.enable_all().build().map_err(|reason| Failure::Io { what: "no runtime can be made".into(), reason })
 }

@@ -10,7 +10,7 @@ use crate::{signals, telemetry};
 /// Runs a role until a signal ends it.
 pub fn run(arguments: &RunArguments, roles: Roles) -> Result<(), Failure> {
     let settings = load(arguments.config.as_deref(), std::env::vars())?;
-    runtime()?.block_on(serve(settings, arguments, roles))
+    runtime(settings.threads)?.block_on(serve(settings, arguments, roles))
 }
 
 async fn serve(settings: Settings, arguments: &RunArguments, roles: Roles) -> Result<(), Failure> {

@@ -16,6 +16,9 @@ use super::quantity::{Period, Size};
 pub struct Settings {
     /// This node's name: unique among the nodes of its role, and the name in its certificate (`vesta://ROLE/NAME`).
     pub name: String,
+    /// How many threads serve connections; 0: one for each core that this process may use. Where several processes share a
+    /// machine, as many threads in all as it has cores: five processes with two threads each cost twice the CPU on two cores.
+    pub threads: u16,
     /// The virtual hosts. The first one is the default for clients that name none by SNI.
     pub hosts: Vec<Host>,
     /// Where durable data is kept.
@@ -40,6 +43,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: "vesta".into(),
+            threads: 0,
             hosts: vec![Host::default()],
             storage: Storage::default(),
             clients: Clients::default(),

@@ -5,6 +5,9 @@ use crate::forward::{FromOwner, IngressId, ToOwner};
 use crate::proto::{from_owner, to_owner};
 use crate::{Epoch, NodeId, Sequence, ShardId, proto};
 
+/// The most requests in one answer.
+const DONE_MAX: u32 = 65_536;
+
 impl From<IngressId> for proto::IngressId {
     fn from(ingress: IngressId) -> Self {
         Self {
@@ -68,7 +71,11 @@ impl From<FromOwner> for proto::FromOwner {
     fn from(frame: FromOwner) -> Self {
         use from_owner::Frame;
         let frame = match frame {
-            FromOwner::Done { number } => Frame::Done(from_owner::Done { number }),
+            FromOwner::Done { numbers } => {
+                let (first, last) = numbers.into_inner();
+                let more = u32::try_from(last.saturating_sub(first)).unwrap_or(u32::MAX);
+                Frame::Done(from_owner::Done { number: first, more })
+            }
             FromOwner::NotLeader { number, leader } => {
                 Frame::NotLeader(from_owner::NotLeader { number, leader: Some(leader.into()) })
             }
@@ -86,7 +93,10 @@ impl TryFrom<proto::FromOwner> for FromOwner {
     fn try_from(frame: proto::FromOwner) -> Result<Self, Malformed> {
         use from_owner::Frame;
         Ok(match frame.frame.ok_or(Malformed("from_owner.frame"))? {
-            Frame::Done(done) => FromOwner::Done { number: done.number },
+            Frame::Done(from_owner::Done { number, more }) => {
+                let last = number.checked_add(more.into()).filter(|_| more < DONE_MAX).ok_or(Malformed("done.more"))?;
+                FromOwner::Done { numbers: number..=last }
+            }
             Frame::NotLeader(refused) => {
                 FromOwner::NotLeader { number: refused.number, leader: required(refused.leader, "not_leader.leader")? }
             }

@@ -21,9 +21,16 @@ use crate::proto;
 #[allow(clippy::large_enum_variant, reason = "half of them are large; a box would be an allocation for each")]
 pub enum WireEnvelope {
     /// To be sent.
-    Sent(Arc<Envelope>),
+    Sent(Sent),
     /// As it came.
     Received(Received),
+}
+
+/// An envelope that is to be sent, and how many bytes it takes: a batch asks for that at each of its levels.
+#[derive(Clone)]
+pub struct Sent {
+    envelope: Arc<Envelope>,
+    length: usize,
 }
 
 /// The fields of an envelope as they came, unchecked.
@@ -69,18 +76,7 @@ struct Fields<'a> {
 impl WireEnvelope {
     fn fields(&self) -> Fields<'_> {
         match self {
-            WireEnvelope::Sent(envelope) => Fields {
-                kind: stanza_type_to_proto(envelope.kind).into(),
-                texts: [
-                    (tag::FROM, envelope.from.as_ref().map(jid_bytes)),
-                    (tag::TO, envelope.to.as_ref().map(jid_bytes)),
-                    (tag::ID, envelope.id.as_deref().map(str::as_bytes)),
-                    (tag::LANG, envelope.lang.as_deref().map(str::as_bytes)),
-                ],
-                payload: envelope.payload.as_ref().map(|it| payload(&it.namespace, &it.name)),
-                flags: envelope.flags.0,
-                bytes: [(tag::ATTRIBUTES, &envelope.attributes), (tag::CONTENT, &envelope.content)],
-            },
+            WireEnvelope::Sent(sent) => Fields::of(&sent.envelope),
             WireEnvelope::Received(received) => Fields {
                 kind: received.kind,
                 texts: [
@@ -103,6 +99,23 @@ fn jid_bytes(jid: &Jid) -> &[u8] {
 
 fn payload<'a>(namespace: &'a str, name: &'a str) -> [(u32, &'a [u8]); 2] {
     [(tag::NAMESPACE, namespace.as_bytes()), (tag::NAME, name.as_bytes())]
+}
+
+impl<'a> Fields<'a> {
+    fn of(envelope: &'a Envelope) -> Self {
+        Fields {
+            kind: stanza_type_to_proto(envelope.kind).into(),
+            texts: [
+                (tag::FROM, envelope.from.as_ref().map(jid_bytes)),
+                (tag::TO, envelope.to.as_ref().map(jid_bytes)),
+                (tag::ID, envelope.id.as_deref().map(str::as_bytes)),
+                (tag::LANG, envelope.lang.as_deref().map(str::as_bytes)),
+            ],
+            payload: envelope.payload.as_ref().map(|it| payload(&it.namespace, &it.name)),
+            flags: envelope.flags.0,
+            bytes: [(tag::ATTRIBUTES, &envelope.attributes), (tag::CONTENT, &envelope.content)],
+        }
+    }
 }
 
 impl Fields<'_> {
@@ -184,7 +197,10 @@ impl Message for WireEnvelope {
     }
 
     fn encoded_len(&self) -> usize {
-        self.fields().length()
+        match self {
+            WireEnvelope::Sent(sent) => sent.length,
+            WireEnvelope::Received(_) => self.fields().length(),
+        }
     }
 
     fn merge_field(
@@ -219,13 +235,14 @@ impl Message for WireEnvelope {
 
 impl From<Arc<Envelope>> for WireEnvelope {
     fn from(envelope: Arc<Envelope>) -> Self {
-        WireEnvelope::Sent(envelope)
+        let length = Fields::of(&envelope).length();
+        WireEnvelope::Sent(Sent { envelope, length })
     }
 }
 
 impl From<Envelope> for WireEnvelope {
     fn from(envelope: Envelope) -> Self {
-        WireEnvelope::Sent(Arc::new(envelope))
+        Arc::new(envelope).into()
     }
 }
 
@@ -234,7 +251,7 @@ impl TryFrom<WireEnvelope> for Arc<Envelope> {
 
     fn try_from(envelope: WireEnvelope) -> Result<Self, Malformed> {
         match envelope {
-            WireEnvelope::Sent(envelope) => Ok(envelope),
+            WireEnvelope::Sent(sent) => Ok(sent.envelope),
             WireEnvelope::Received(received) => received.try_into().map(Arc::new),
         }
     }
@@ -245,7 +262,7 @@ impl TryFrom<WireEnvelope> for Envelope {
 
     fn try_from(envelope: WireEnvelope) -> Result<Self, Malformed> {
         match envelope {
-            WireEnvelope::Sent(envelope) => Ok(Arc::unwrap_or_clone(envelope)),
+            WireEnvelope::Sent(sent) => Ok(Arc::unwrap_or_clone(sent.envelope)),
             WireEnvelope::Received(received) => received.try_into(),
         }
     }

@@ -254,7 +254,7 @@ fn to_owner() -> impl Strategy<Value = ToOwner> {
 
 fn from_owner() -> impl Strategy<Value = FromOwner> {
     prop_oneof![
-        any::<u64>().prop_map(|number| FromOwner::Done { number }),
+        (0..u64::MAX / 2, 0..65_536u64).prop_map(|(first, more)| FromOwner::Done { numbers: first..=first + more }),
         (any::<u64>(), leader()).prop_map(|(number, leader)| FromOwner::NotLeader { number, leader }),
         (any::<u64>(), stanza_error()).prop_map(|(number, error)| FromOwner::Failed { number, error }),
     ]

@@ -5,15 +5,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::Connected;
 
-use super::CONNECT_TIMEOUT;
 use super::access::Peer;
 use super::server::Door;
+use super::{CONNECT_TIMEOUT, READ_BYTES};
 use crate::tls::{NodeIdentity, Security};
 
 /// After a failed accept (no file handles left, mostly), the next is tried so much later.
@@ -58,6 +58,7 @@ async fn greet(
     let connection = match security {
         Security::PlainText => Connection::new(stream, Peer::Anybody, room),
         Security::MutualTls(tls) => {
+            let stream = BufReader::with_capacity(READ_BYTES, stream);
             let handshake = TlsAcceptor::from(tls.keys().server.clone()).accept(stream);
             let stream = tokio::time::timeout(CONNECT_TIMEOUT, handshake).await.map_err(io::Error::other)??;
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);

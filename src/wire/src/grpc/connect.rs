@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::codegen::http::Uri;
@@ -16,7 +16,8 @@ use tonic::transport::{Channel, Endpoint};
 use tower::Service;
 
 use super::{
-    CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW_BYTES,
+    CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT, READ_BYTES,
+    STREAM_WINDOW_BYTES,
 };
 use crate::link::LinkError;
 use crate::tls::{NodeIdentity, NodeKeys, Role, Security, server_name};
@@ -123,7 +124,7 @@ async fn reach(target: Target) -> Result<Box<dyn Duplex>, ConnectError> {
 
 async fn secure(stream: TcpStream, keys: &NodeKeys, name: Option<&str>) -> Result<Box<dyn Duplex>, ConnectError> {
     let stream = TlsConnector::from(keys.client.clone())
-        .connect(server_name(), stream)
+        .connect(server_name(), BufReader::with_capacity(READ_BYTES, stream))
         .await
         .map_err(|error| if is_tls(&error) { ConnectError::Refused(error.to_string()) } else { error.into() })?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);

@@ -62,6 +62,8 @@ const PENDING_RESETS_MAX: usize = 64;
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// … and the peer is taken for dead when the answer does not come in time.
 const PING_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Bytes read from a TLS connection at once: TLS itself asks for 4 KiB.
+const READ_BYTES: usize = 64 * 1024;
 /// For making a connection: TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a call between nodes, and for the opening of a link.

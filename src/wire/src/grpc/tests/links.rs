@@ -70,8 +70,8 @@ async fn routers_forward_over_mutual_tls() {
     assert_eq!(peer.as_deref(), Some("sr-2"));
     link.sender.send(ToOwner::Hello { node: NodeId(2), version: 1 }).await.expect("the link is up");
     assert!(matches!(owner.receiver.recv().await, Some(ToOwner::Hello { node: NodeId(2), version: 1 })));
-    owner.sender.send(FromOwner::Done { number: 5 }).await.expect("the link is up");
-    assert!(matches!(link.receiver.recv().await, Some(FromOwner::Done { number: 5 })));
+    owner.sender.send(FromOwner::Done { numbers: 5..=6 }).await.expect("the link is up");
+    assert!(matches!(link.receiver.recv().await, Some(FromOwner::Done { numbers }) if numbers == (5..=6)));
 }
 
 #[tokio::test]
