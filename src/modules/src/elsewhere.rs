@@ -13,6 +13,14 @@ pub const ELSEWHERE: &[Spec] = &[
         note: "read and written by modules and by the client library",
     },
     Spec {
+        number: 198,
+        title: "Stream Management",
+        version: "1.6.3",
+        status: Status::Partial,
+        since: "0.1.0",
+        note: "a stanza is counted when all that it brought forth is done, durable where it has to be; no resumption yet",
+    },
+    Spec {
         number: 368,
         title: "SRV records for XMPP over TLS",
         version: "1.1.0",

@@ -85,6 +85,8 @@ pub enum ToRouter {
         stream: StreamId,
         /// The last [`ToManager::Deliver`] that came in.
         received: Sequence,
+        /// The last of them that the client has got, as in [`ToRouter::Delivered`].
+        delivered: Sequence,
         /// The last [`ToRouter::Inbound`] that was accepted.
         accepted: Sequence,
     },
@@ -99,7 +101,8 @@ pub enum ToRouter {
         /// What came.
         event: Inbound,
     },
-    /// Everything up to `sequence` has been handed to the client (without XEP-0198: written to its socket).
+    /// Everything up to `sequence` has been handed to the client (with XEP-0198: acknowledged by it; without:
+    /// written to its socket).
     Delivered {
         /// The session.
         session: SessionId,
@@ -117,6 +120,9 @@ pub enum ToRouter {
 pub enum Inbound {
     /// A stanza, `from` stamped.
     Stanza(Arc<Envelope>),
+    /// What would be a stanza but for an address or attribute, and the error that answers it, if one does. It goes to the router
+    /// because both are counted: what came, and what the client gets (XEP-0198).
+    Rejected(Option<Arc<Envelope>>),
     /// The stream has ended; the session ends with it.
     Ended(EndReason),
 }

@@ -13,12 +13,14 @@
 //! | [`stanza_error`], [`stream_error`], [`sasl::failure`] | the three families of errors | RFC 6120 §8.3, §4.9, §6.5 |
 //! | [`sasl`] | PLAIN and SCRAM, both sides | RFC 4616, 5802, 7677, 9266 |
 //! | [`negotiation`] | how a stream comes up, both sides | RFC 6120 §4–7 |
+//! | [`management`] | acknowledged stanzas | XEP-0198 |
 //! | [`payload`] | typed payloads, one file per specification | the specification named in each file |
 
 pub mod element;
 pub mod envelope;
 pub mod hash;
 pub mod jid;
+pub mod management;
 pub mod negotiation;
 pub mod ns;
 pub mod payload;

@@ -10,6 +10,8 @@ pub struct StreamError {
     pub condition: StreamCondition,
     /// A short English text, without internal detail.
     pub text: Option<String>,
+    /// An application-specific condition (§4.9.4). Only the peer is told of it: it does not go from node to node.
+    pub detail: Option<Box<Element>>,
 }
 
 macro_rules! conditions {
@@ -95,13 +97,20 @@ conditions! {
 impl StreamError {
     /// An error without text.
     pub fn new(condition: StreamCondition) -> Self {
-        Self { condition, text: None }
+        Self { condition, text: None, detail: None }
     }
 
     /// Adds a text.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
+        self
+    }
+
+    /// Adds an application-specific condition.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Element) -> Self {
+        self.detail = Some(Box::new(detail));
         self
     }
 
@@ -116,7 +125,8 @@ impl StreamError {
                 None => {}
             }
         }
-        Self { condition, text }
+        let detail = error.children().find(|child| child.namespace() != ns::STREAM_ERRORS);
+        Self { condition, text, detail: detail.cloned().map(Box::new) }
     }
 
     /// Appends `<stream:error>…</stream:error>`; the prefix `stream` is bound on the stream's header.
@@ -132,6 +142,9 @@ impl StreamError {
             out.extend_from_slice(b"' xml:lang='en'>");
             crate::escape_into(out, text);
             out.extend_from_slice(b"</text>");
+        }
+        if let Some(detail) = &self.detail {
+            detail.write(out, ns::CLIENT);
         }
         out.extend_from_slice(b"</stream:error>");
     }

@@ -87,6 +87,7 @@ impl Established {
         match &end {
             End::Lost => return self.handle.end(EndReason::Lost),
             End::Closed => {
+                session.write_last_answer(&mut last);
                 self.handle.end(EndReason::Closed);
                 last.extend_from_slice(END_TAG);
             }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use vesta_wire::attach::{EndReason, Inbound};
+use vesta_xmpp::management::Command;
 use vesta_xmpp::scan::{Item, Rejected, Scanner};
 use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{Envelope, Jid, StreamError, ns};
@@ -163,15 +164,18 @@ fn handle(item: Item, session: &Arc<Session>, shared: &Shared) -> Option<End> {
             None
         }
         Item::Rejected(rejected) => {
-            if let Some(error) = answer(rejected, &session.jid) {
-                session.answer(|out| error.write(out, None));
-            }
+            session.submit(Inbound::Rejected(answer(rejected, &session.jid).map(Arc::new)));
             None
         }
         Item::Close => Some(End::Closed),
         // RFC 6120 §4.9.1.1: it is over on the client's side; an error is not answered with another one.
         Item::Element(error) if error.is(ns::STREAM, "error") => Some(End::Closed),
-        Item::Open(_) | Item::Element(_) => Some(End::failed(StreamCondition::UnsupportedStanzaType)),
+        Item::Element(element) => match Command::read(&element) {
+            Ok(Some(command)) => session.manage(&command).err().map(End::failed),
+            Ok(None) => Some(End::failed(StreamCondition::UnsupportedStanzaType)),
+            Err(condition) => Some(End::failed(condition)),
+        },
+        Item::Open(_) => Some(End::failed(StreamCondition::UnsupportedStanzaType)),
     }
 }
 

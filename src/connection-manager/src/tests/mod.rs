@@ -6,6 +6,7 @@
 mod client;
 mod hostile;
 mod login;
+mod management;
 mod router;
 mod sessions;
 mod tls;

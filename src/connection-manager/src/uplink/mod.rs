@@ -9,6 +9,7 @@
 //! | [`session`] | where a connection and the links meet |
 //! | [`window`] | what came from a client and is not yet accepted |
 //! | [`outgoing`] | what waits to be written to a client |
+//! | [`management`] | XEP-0198: what is owed to a client, and asked of it |
 //! | [`backoff`] | pauses between attempts |
 //! | [`registry`] | all sessions |
 //! | [`frames`] | what routers send |
@@ -20,6 +21,7 @@
 mod backoff;
 mod frames;
 mod link;
+mod management;
 pub(crate) mod outgoing;
 mod peer;
 mod registry;

@@ -11,10 +11,13 @@ use std::task::{Context, Waker};
 use parking_lot::Mutex;
 use vesta_wire::attach::{Announced, BoundSession, EndReason, Inbound, Target, ToRouter};
 use vesta_wire::{Epoch, Sequence, SessionId, StreamId};
+use vesta_xmpp::management::{self, Command};
+use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{FullJid, StreamError};
 
 use super::link::{NoPermit, RouterLink};
+use super::management::Management;
 use super::outgoing::{Batch, Outgoing, OutgoingLimits};
 use super::window::Window;
 
@@ -41,7 +44,7 @@ struct State {
     outgoing: Outgoing,
     /// The last frame that came in.
     received: Sequence,
-    /// The last frame that was written to the client.
+    /// The last frame that the client has got: acknowledged by it, or without XEP-0198 written to its socket.
     delivered: Sequence,
     /// The last frame that the router was told of as delivered.
     acknowledged: Sequence,
@@ -52,6 +55,8 @@ struct State {
     phase: Phase,
     /// When a space was last sent, in seconds of the manager's clock.
     pinged_s: u32,
+    /// XEP-0198, once the client has asked for it.
+    management: Option<Box<Management>>,
 }
 
 /// How the session stands with the router that leads its shard.
@@ -175,7 +180,7 @@ impl Session {
             return false;
         }
         let was_full = !state.window.has_room();
-        state.window.accept(sequence);
+        state.accept(sequence);
         if was_full && state.window.has_room() {
             state.wake();
         }
@@ -191,7 +196,7 @@ impl Session {
         }
         match outcome {
             Announced::Continues { accepted } => {
-                state.window.accept(accepted);
+                state.accept(accepted);
                 state.window.rewind();
                 state.acknowledged = Sequence(0);
                 state.attachment = Attachment::Attached(link.clone());
@@ -263,6 +268,7 @@ impl Session {
         let mut state = self.state.lock();
         state.waker = None;
         state.outgoing = Outgoing::default();
+        state.management = None;
         if state.phase == Phase::Live {
             let reason = state.ending.as_ref().map_or(reason, |ending| ending.reason);
             state.window.push(Inbound::Ended(reason));
@@ -291,21 +297,59 @@ impl Session {
     /// Takes everything that waits to be written.
     pub(crate) fn take_outgoing(&self) -> Option<Batch> {
         let mut state = self.state.lock();
+        let last = state.received;
+        if state.management.as_mut().is_some_and(|management| management.asks(last)) {
+            state.outgoing.push(management::write_request);
+        }
         let bytes = state.outgoing.take()?;
-        Some(Batch { bytes, last: state.received })
+        Some(Batch { bytes, last })
     }
 
     /// A batch is written: the router is told.
     pub(crate) fn written(self: &Arc<Self>, last: Sequence) {
         let mut state = self.state.lock();
         state.outgoing.written();
-        state.delivered = last;
+        let got = state.management.as_ref().map_or(last, |management| last.min(management.acknowledged()));
+        state.delivered = state.delivered.max(got);
         state.pump(self);
     }
 
-    /// Appends bytes of our own: an error that answers at the edge. Wakes nobody: the connection itself calls this.
-    pub(crate) fn answer(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.state.lock().outgoing.push(write);
+    /// XEP-0198: what the client says of the management of its stream. Wakes nobody: the connection itself calls this.
+    ///
+    /// # Errors
+    /// The stream ends: the client acknowledged what it was not sent.
+    pub(crate) fn manage(self: &Arc<Self>, command: &Command) -> Result<(), StreamError> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let (accepted, is_behind) = (state.window.accepted(), state.window.len() > 0);
+        match (command, &mut state.management) {
+            (Command::Enable { .. }, None) => {
+                let received_before = Sequence(accepted.0 + state.window.len() as u64);
+                state.management = Some(Box::new(Management::new(received_before, state.received)));
+                state.outgoing.push(management::write_enabled);
+            }
+            (Command::Request, Some(management)) => {
+                let handled = management.requested(accepted, is_behind);
+                state.outgoing.push(|out| management::write_answer(out, handled));
+            }
+            (Command::Answer { handled }, Some(management)) => {
+                management.answered(*handled, state.received)?;
+                state.delivered = management.acknowledged();
+                state.pump(self);
+            }
+            (Command::Enable { .. }, Some(_)) | (Command::Resume { .. }, _) | (_, None) => {
+                state.outgoing.push(|out| management::write_failed(out, Condition::UnexpectedRequest));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends how many of the client's stanzas are handled, as the last word to a client that counts them.
+    pub(crate) fn write_last_answer(&self, out: &mut Vec<u8>) {
+        let state = self.state.lock();
+        if let Some(management) = &state.management {
+            management::write_answer(out, management.handled(state.window.accepted()));
+        }
     }
 
     /// What the connection is to end with, if it is to end.
@@ -353,6 +397,19 @@ impl State {
         }
     }
 
+    /// Everything from the client up to `sequence` is done with.
+    fn accept(&mut self, sequence: Sequence) {
+        let before = self.window.accepted();
+        self.window.accept(sequence);
+        let (accepted, is_behind) = (self.window.accepted(), self.window.len() > 0);
+        if accepted > before
+            && let Some(handled) = self.management.as_mut().and_then(|it| it.accepted(accepted, is_behind))
+        {
+            self.outgoing.push(|out| management::write_answer(out, handled));
+            self.wake();
+        }
+    }
+
     fn end_with(&mut self, reason: EndReason, error: StreamError) {
         if self.ending.is_none() {
             self.ending = Some(Box::new(Ending { reason, error }));
@@ -397,6 +454,7 @@ impl State {
                 jid: session.jid.clone(),
                 stream: StreamId(session.stream.load(Ordering::Relaxed)),
                 received: self.received,
+                delivered: self.delivered,
                 accepted: self.window.accepted(),
             };
         }

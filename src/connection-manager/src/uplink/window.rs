@@ -81,8 +81,8 @@ impl Window {
 
 fn weight(event: &Inbound) -> usize {
     match event {
-        Inbound::Stanza(stanza) => stanza.weight(),
-        Inbound::Ended(_) => 0,
+        Inbound::Stanza(stanza) | Inbound::Rejected(Some(stanza)) => stanza.weight(),
+        Inbound::Rejected(None) | Inbound::Ended(_) => 0,
     }
 }
 

@@ -15,6 +15,7 @@ use vesta_xmpp::{BareJid, FullJid};
 use super::managers::{ManagerHandle, Next};
 use crate::clock;
 use crate::router::Router;
+use crate::shard::delivery::Progress;
 use crate::shard::inbox::Arrival;
 use crate::shard::leading::{Leading, ShardMachine};
 use crate::shard::work::{Token, Work};
@@ -154,8 +155,8 @@ fn take(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
                 leading.submit_or_refuse(&account, Work::Register { manager, request, stanza });
             }
         }
-        ToRouter::Announce { session, epoch, jid, stream: _, received, accepted } => {
-            announce(router, handle, session, epoch, &jid, (received, accepted));
+        ToRouter::Announce { session, epoch, jid, stream: _, received, delivered, accepted } => {
+            announce(router, handle, session, epoch, &jid, Progress { received, delivered, accepted });
         }
         ToRouter::Ping => handle.send(ToManager::Pong),
         ToRouter::Hello { .. } => tracing::warn!(manager = %handle.name, "a second hello on one link is ignored"),
@@ -208,6 +209,10 @@ fn inbound(
                 let ingress = IngressId { session, epoch, sequence, part: 0 };
                 Work::Outbound { ingress, stanza, token: Token::of_session(&leading, ingress) }
             }
+            Inbound::Rejected(answer) => {
+                let ingress = IngressId { session, epoch, sequence, part: 0 };
+                Work::Rejected { session: key, answer, token: Token::of_session(&leading, ingress) }
+            }
             Inbound::Ended(reason) => {
                 let said_by = Some((handle.clone(), sequence));
                 Work::StreamEnded { session: session.number, epoch, reason, said_by }
@@ -222,7 +227,7 @@ fn announce(
     session: SessionId,
     epoch: Epoch,
     jid: &FullJid,
-    (received, accepted): (Sequence, Sequence),
+    progress: Progress,
 ) {
     let answer = |outcome| handle.send(ToManager::Announced { session, epoch, outcome });
     let not_leader = || answer(Announced::NotLeader(router.leader(session.shard)));
@@ -234,7 +239,7 @@ fn announce(
     if !is_known {
         return answer(Announced::Unknown);
     }
-    match leading.delivery.announced(key, handle.clone(), received, accepted) {
+    match leading.delivery.announced(key, handle.clone(), progress) {
         Some(accepted) => answer(Announced::Continues { accepted }),
         None => not_leader(),
     }

@@ -37,6 +37,17 @@ struct Held {
     overflowing: bool,
 }
 
+/// How far a session has come at its manager, in both directions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// The last stanza for the client that the manager has.
+    pub received: Sequence,
+    /// The last of them that the client has.
+    pub delivered: Sequence,
+    /// The last frame of the client that was accepted, as far as the manager knows.
+    pub accepted: Sequence,
+}
+
 /// Sessions whose outbox is full: they have to end.
 pub type Overflowing = SmallVec<[SessionKey; 1]>;
 
@@ -56,28 +67,22 @@ impl Delivery {
         if let Some(sessions) = self.sessions.lock().as_mut() {
             let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(key));
             held.inbox = Some(Inbox::default());
-            self.attach(held, key, link, Sequence(0));
+            self.attach(held, key, link, Progress::default());
         }
     }
 
     /// A manager says what it has of a session. Returns up to where its inbound frames are done; `None`: the leadership is over.
-    pub fn announced(
-        &self,
-        key: SessionKey,
-        link: Arc<ManagerHandle>,
-        received: Sequence,
-        accepted: Sequence,
-    ) -> Option<Sequence> {
+    pub fn announced(&self, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) -> Option<Sequence> {
         let mut sessions = self.sessions.lock();
         let held = sessions.as_mut()?.entry(key.number).or_insert_with(|| Held::inherited(key));
-        self.attach(held, key, link, received);
-        Some(held.inbox.get_or_insert_with(|| Inbox::from(accepted)).accepted())
+        self.attach(held, key, link, progress);
+        Some(held.inbox.get_or_insert_with(|| Inbox::from(progress.accepted)).accepted())
     }
 
-    fn attach(&self, held: &mut Held, key: SessionKey, link: Arc<ManagerHandle>, received: Sequence) {
+    fn attach(&self, held: &mut Held, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) {
         // On the same link, its writer finds what is to be sent from now on where it looks next.
         let is_queued = held.lagging && held.is_behind(&link);
-        held.outbox.resynchronise(received);
+        held.outbox.resynchronise(progress.received, progress.delivered);
         held.lagging = held.outbox.has_unsent() && !held.overflowing;
         if held.lagging && !is_queued {
             link.lag(self.id(key.number));
@@ -308,7 +313,8 @@ mod tests {
         let (link, _receiver) = link(8);
         delivery.deliver(&[KEY], &message("a"));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
-        assert_eq!(delivery.announced(KEY, link.clone(), Sequence(9), Sequence(4)), Some(Sequence(4)));
+        let progress = Progress { received: Sequence(9), delivered: Sequence(9), accepted: Sequence(4) };
+        assert_eq!(delivery.announced(KEY, link.clone(), progress), Some(Sequence(4)));
         let Some(ToManager::Deliver { targets, .. }) = delivery.next_lagging(1, &link) else { panic!("nothing") };
         assert_eq!(targets[0].sequence, Sequence(10));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(5)), Some(Arrival::Next));
@@ -394,7 +400,7 @@ mod tests {
         let (link, _receiver) = link(8);
         delivery.deliver(&[KEY], &message("a"));
         for _ in 0..3 {
-            delivery.announced(KEY, link.clone(), Sequence(0), Sequence(0));
+            delivery.announced(KEY, link.clone(), Progress::default());
         }
         assert_eq!(link.lagging(), 1);
     }

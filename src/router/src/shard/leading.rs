@@ -218,7 +218,7 @@ impl Leading {
             Work::Inbound(arrived) if arrived.token.is_of_router() => {}
             Work::Inbound(arrived) => self.pass(arrived),
             // Dropped undone: the manager sends both to the next leader. A lost manager's session ends there too.
-            Work::Outbound { .. } | Work::StreamEnded { .. } => {}
+            Work::Outbound { .. } | Work::Rejected { .. } | Work::StreamEnded { .. } => {}
             Work::Bind { manager, request, .. } | Work::Register { manager, request, .. } => {
                 manager.send(ToManager::NotLeader { request, leader: self.router.leader(self.shard) });
             }
@@ -263,7 +263,11 @@ impl Leading {
             // The dropped sender tells the administrator.
             Work::Administer { .. } => "administer",
             // Tried again with the next sweep. The others are never refused.
-            Work::StreamEnded { .. } | Work::Outbound { .. } | Work::Close { .. } | Work::Ended { .. } => "session",
+            Work::StreamEnded { .. }
+            | Work::Outbound { .. }
+            | Work::Rejected { .. }
+            | Work::Close { .. }
+            | Work::Ended { .. } => "session",
         });
     }
 

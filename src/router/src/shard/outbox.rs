@@ -104,13 +104,15 @@ impl Outbox {
         }
     }
 
-    /// The manager says that it has everything up to `received`: what is behind that is sent again.
-    pub fn resynchronise(&mut self, received: Sequence) {
-        match self.first {
-            Some(_) => self.confirm(received),
-            None => self.first = Some(received.0.saturating_add(1)),
+    /// The manager says that it has everything up to `received`, of which its client has what comes up to `delivered`: what is
+    /// behind the first is sent again, what is behind the second is kept.
+    pub fn resynchronise(&mut self, received: Sequence, delivered: Sequence) {
+        if self.first.is_some() {
+            self.confirm(delivered);
         }
-        self.sent = 0;
+        let first = *self.first.get_or_insert(received.0.saturating_add(1));
+        let kept = received.0.saturating_add(1).saturating_sub(first);
+        self.sent = usize::try_from(kept).unwrap_or(usize::MAX).min(self.sent);
     }
 
     /// Everything that was not sent, oldest first.
@@ -162,8 +164,20 @@ mod tests {
             outbox.push(message(id)).expect("room");
         }
         sent(&mut outbox);
-        outbox.resynchronise(Sequence(1));
+        outbox.resynchronise(Sequence(1), Sequence(1));
         assert_eq!(sent(&mut outbox), [(2, "b".into()), (3, "c".into())]);
+    }
+
+    #[test]
+    fn what_the_manager_has_and_its_client_has_not_is_kept_and_not_sent_again() {
+        let mut outbox = Outbox::fresh();
+        for id in ["a", "b", "c"] {
+            outbox.push(message(id)).expect("room");
+        }
+        sent(&mut outbox);
+        outbox.resynchronise(Sequence(2), Sequence(1));
+        assert_eq!(sent(&mut outbox), [(3, "c".into())]);
+        assert_eq!(outbox.into_unconfirmed(), [message("b"), message("c")]);
     }
 
     #[test]
@@ -171,7 +185,7 @@ mod tests {
         let mut outbox = Outbox::inherited();
         outbox.push(message("a")).expect("room");
         assert!(!outbox.has_unsent());
-        outbox.resynchronise(Sequence(41));
+        outbox.resynchronise(Sequence(41), Sequence(40));
         assert_eq!(sent(&mut outbox), [(42, "a".into())]);
     }
 

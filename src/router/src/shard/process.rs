@@ -24,6 +24,13 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
     let engine = &leading.router.engine;
     match work {
         Work::Outbound { ingress, stanza, token } => outbound(leading, account, ingress, stanza, token).await,
+        Work::Rejected { session, answer, token } => {
+            let is_answered = |answer: &Arc<Envelope>| leading.deliver(&account.jid, &[session], answer);
+            // Otherwise the leadership is over: the frame comes again to the next leader.
+            if answer.as_ref().is_none_or(is_answered) {
+                token.done();
+            }
+        }
         Work::Inbound(arrived) => inbound(leading, account, arrived).await,
         Work::Bind { manager, request, resource, stream } => {
             manager.send(match bind(leading, account, &manager, resource, stream).await.transpose() {

@@ -27,6 +27,15 @@ pub enum Work {
         /// What it brings forth, and when that is done.
         token: Token,
     },
+    /// What a session's client sent is no stanza.
+    Rejected {
+        /// The session.
+        session: SessionKey,
+        /// The error that answers it, if one does.
+        answer: Option<Arc<Envelope>>,
+        /// The frame's.
+        token: Token,
+    },
     /// A stanza for the account.
     Inbound(Arrived),
     /// A stream has authenticated and wants a resource.
@@ -103,7 +112,7 @@ impl Work {
         match self {
             Work::Inbound(_) | Work::Bind { .. } | Work::Administer { .. } | Work::Register { .. } => true,
             Work::StreamEnded { said_by, .. } => said_by.is_none(),
-            Work::Outbound { .. } | Work::Close { .. } | Work::Ended { .. } => false,
+            Work::Outbound { .. } | Work::Rejected { .. } | Work::Close { .. } | Work::Ended { .. } => false,
         }
     }
 

@@ -219,6 +219,7 @@ impl Manager {
                 jid: session.bound.jid.clone(),
                 stream: session.stream,
                 received: Sequence(session.received),
+                delivered: Sequence(session.received),
                 accepted: Sequence(session.accepted),
             };
             self.send(id.shard, announce);

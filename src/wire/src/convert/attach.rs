@@ -34,7 +34,7 @@ impl From<ToRouter> for proto::ToRouter {
                 account: account.to_string(),
                 stanza: Some(stanza.into()),
             }),
-            ToRouter::Announce { session, epoch, jid, stream, received, accepted } => {
+            ToRouter::Announce { session, epoch, jid, stream, received, delivered, accepted } => {
                 Frame::Announce(to_router::Announce {
                     session: Some(session.into()),
                     epoch: epoch.0,
@@ -42,6 +42,7 @@ impl From<ToRouter> for proto::ToRouter {
                     stream: stream.0,
                     received: received.0,
                     accepted: accepted.0,
+                    delivered: delivered.0,
                 })
             }
             ToRouter::Inbound { session, epoch, sequence, event } => Frame::Inbound(to_router::Inbound {
@@ -92,6 +93,7 @@ impl TryFrom<proto::ToRouter> for ToRouter {
                 jid: full_jid(&announce.jid, "announce.jid")?,
                 stream: StreamId(announce.stream),
                 received: Sequence(announce.received),
+                delivered: Sequence(announce.delivered),
                 accepted: Sequence(announce.accepted),
             },
             Frame::Inbound(inbound) => ToRouter::Inbound {
@@ -162,6 +164,9 @@ impl From<Inbound> for to_router::inbound::Event {
     fn from(event: Inbound) -> Self {
         match event {
             Inbound::Stanza(stanza) => Self::Stanza(stanza.into()),
+            Inbound::Rejected(answer) => {
+                Self::Rejected(to_router::inbound::Rejected { answer: answer.map(Into::into) })
+            }
             Inbound::Ended(reason) => Self::Ended(end_reason_to_proto(reason).into()),
         }
     }
@@ -174,6 +179,7 @@ impl TryFrom<to_router::inbound::Event> for Inbound {
         use to_router::inbound::Event;
         match event {
             Event::Stanza(stanza) => Ok(Inbound::Stanza(stanza.try_into()?)),
+            Event::Rejected(rejected) => Ok(Inbound::Rejected(rejected.answer.map(TryInto::try_into).transpose()?)),
             Event::Ended(reason) => end_reason_from_proto(reason).map(Inbound::Ended),
         }
     }

@@ -105,6 +105,6 @@ impl From<StreamError> for proto::StreamError {
 impl From<proto::StreamError> for StreamError {
     fn from(error: proto::StreamError) -> Self {
         let condition = StreamCondition::from_name(&error.condition).unwrap_or(StreamCondition::UndefinedCondition);
-        Self { condition, text: error.text }
+        Self { condition, text: error.text, detail: None }
     }
 }

@@ -115,8 +115,11 @@ fn stanza_error() -> impl Strategy<Value = StanzaError> {
 }
 
 fn stream_error() -> impl Strategy<Value = StreamError> {
-    (select(StreamCondition::ALL), option::of("\\PC{0,12}"))
-        .prop_map(|(condition, text)| StreamError { condition, text })
+    (select(StreamCondition::ALL), option::of("\\PC{0,12}")).prop_map(|(condition, text)| StreamError {
+        condition,
+        text,
+        detail: None,
+    })
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -146,6 +149,7 @@ fn inbound() -> impl Strategy<Value = Inbound> {
     let reasons = vec![EndReason::Closed, EndReason::Lost, EndReason::Failed, EndReason::Draining];
     prop_oneof![
         envelope().prop_map(|stanza| Inbound::Stanza(Arc::new(stanza))),
+        option::of(envelope()).prop_map(|answer| Inbound::Rejected(answer.map(Arc::new))),
         select(reasons).prop_map(Inbound::Ended),
     ]
 }
@@ -166,14 +170,15 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
             account,
             stanza
         }),
-        (session(), full(), any::<u64>(), any::<u64>()).prop_map(
-            |((session, epoch, received), jid, stream, accepted)| {
+        (session(), full(), any::<u64>(), any::<(u64, u64)>()).prop_map(
+            |((session, epoch, received), jid, stream, (accepted, delivered))| {
                 ToRouter::Announce {
                     session,
                     epoch,
                     jid,
                     stream: StreamId(stream),
                     received,
+                    delivered: Sequence(delivered),
                     accepted: Sequence(accepted),
                 }
             }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::header::{Header, sasl_element, token, version_is_supported};
 use crate::jid::{prepare_domain, prepare_resource};
+use crate::management::{self, Command};
 use crate::payload::bind;
 use crate::sasl::server::{Context, Exchange, Step};
 use crate::sasl::{Answer, ChannelBindings, Mechanism, Question, SaslCondition, SaslFailure, decode_base64};
@@ -336,9 +337,15 @@ impl Receiving {
         vec![send(out)]
     }
 
-    /// RFC 6120 §7: nothing but a request to bind may come now.
+    /// RFC 6120 §7: nothing but a request to bind may come now, or to resume a stream, of which there is none (XEP-0198 §5).
     fn bind(&mut self, account: BareJid, item: Item) -> Vec<Action> {
-        let Item::Stanza(mut request) = item else { return not_authorized() };
+        let mut request = match item {
+            Item::Stanza(request) => request,
+            Item::Element(element) if element.namespace() == ns::STREAM_MANAGEMENT => {
+                return self.manage(account, &element);
+            }
+            _ => return not_authorized(),
+        };
         let binds = request.payload.as_ref().is_some_and(|payload| payload.is(ns::BIND, "bind"));
         if request.kind != StanzaType::Iq(IqType::Set) || !binds {
             return not_authorized();
@@ -352,6 +359,18 @@ impl Receiving {
             }
             Err(error) => self.bound(account, &request, Err(error)),
         }
+    }
+
+    fn manage(&mut self, account: BareJid, element: &Element) -> Vec<Action> {
+        let condition = match Command::read(element) {
+            Ok(Some(Command::Resume { .. })) => Condition::ItemNotFound,
+            Ok(_) => Condition::UnexpectedRequest,
+            Err(condition) => return vec![Action::Fail(condition.into())],
+        };
+        let mut out = Vec::new();
+        management::write_failed(&mut out, condition);
+        self.state = State::Authenticated { account };
+        vec![send(out)]
     }
 
     /// Answers the request. A client that got an error may ask again (RFC 6120 §7.7.2).

@@ -90,7 +90,8 @@ fn a_client_logs_in_as_in_section_9_1() {
             + "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
                <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
-               <idle-seconds>600</idle-seconds></limits><ver xmlns='urn:xmpp:features:rosterver'/></stream:features>"
+               <idle-seconds>600</idle-seconds></limits><sm xmlns='urn:xmpp:sm:3'/>\
+               <ver xmlns='urn:xmpp:features:rosterver'/></stream:features>"
     );
     assert_eq!(
         server.hear(
