@@ -427,13 +427,14 @@ mod tests {
     }
 
     #[test]
-    fn an_old_epoch_is_not_heard() {
+    fn an_old_epoch_is_not_heard_and_what_was_meant_for_it_is_for_the_new_one() {
         let delivery = Delivery::new(ShardId(0), Term(1));
         let (link, mut receiver) = link(8);
         delivery.bound(SessionKey { number: 1, epoch: 2 }, link);
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
+        delivery.confirm(1, Epoch(1), Sequence(1));
         delivery.deliver(&[KEY], &message("a"));
-        assert_eq!(received(&mut receiver), []);
+        assert_eq!(received(&mut receiver), [(1, 1, "a".into())]);
     }
 
     #[test]
