@@ -241,9 +241,7 @@ impl Command {
                 key: Some((*key).into()),
                 resumption: Some(resumption.into()),
             }),
-            Command::Detach { key, at } => {
-                CommandKind::Detach(DetachMessage { key: Some((*key).into()), at_ms: at.0 })
-            }
+            Command::Detach { key, at } => CommandKind::Detach(DetachMessage { key: Some((*key).into()), at_ms: at.0 }),
             Command::Resume { key, manager, stream } => CommandKind::Resume(ResumeMessage {
                 key: Some((*key).into()),
                 manager: Some(manager.into()),

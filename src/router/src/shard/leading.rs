@@ -230,6 +230,8 @@ impl Leading {
             Work::Outbound { .. } | Work::Rejected { .. } | Work::MakeResumable { .. } | Work::StreamEnded { .. } => {}
             // Said again to the next leader; a lost manager's session is detached there.
             Work::Detach { .. } => {}
+            // The next leader knows that it has missed something too.
+            Work::Refresh { .. } => {}
             Work::Bind { manager, request, .. } | Work::Register { manager, request, .. } => {
                 self.not_leader(&manager, request);
             }
@@ -290,6 +292,7 @@ impl Leading {
             | Work::Rejected { .. }
             | Work::MakeResumable { .. }
             | Work::Detach { .. }
+            | Work::Refresh { .. }
             | Work::Close { .. }
             | Work::Ended { .. } => "session",
         });

@@ -14,6 +14,7 @@
 pub mod codec;
 pub mod dedup;
 pub mod delivery;
+pub mod held_back;
 pub mod inbox;
 pub mod leading;
 pub mod outbox;

@@ -48,6 +48,11 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
                 }
             }
         }
+        Work::Refresh { session } => {
+            if let Some(session) = leading.session(session) {
+                engine.refresh(account, &session, &ShardPorts::new(leading)).await;
+            }
+        }
         Work::Resume { key, resume } => resuming::resume(leading, &account.jid, key, resume).await,
         Work::Detach { session, epoch } => {
             resuming::detach(leading, &account.jid, SessionKey { number: session, epoch: epoch.0 }).await;

@@ -75,6 +75,11 @@ pub enum Work {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// A session's client has missed presence: it is told anew.
+    Refresh {
+        /// The session.
+        session: SessionKey,
+    },
     /// A session's stream has ended at its manager, or its manager is lost.
     StreamEnded {
         /// The session's number.
@@ -144,6 +149,7 @@ impl Work {
             | Work::Rejected { .. }
             | Work::MakeResumable { .. }
             | Work::Detach { .. }
+            | Work::Refresh { .. }
             | Work::Close { .. }
             | Work::Ended { .. } => false,
         }
