@@ -163,8 +163,8 @@ mod tests {
     #[test]
     fn where_there_is_no_room_a_write_fails_at_once_and_later_ones_may_do() {
         let account = BareJid::parse("romeo@montague.example").expect("a JID");
-        let (queue, mut writer) = Queue::new(Room::new());
         let (told, outcomes) = channel();
+        let (queue, mut writer) = Queue::new(Room::new());
         let submit = |bytes: usize| {
             let told = told.clone();
             queue.submit(
@@ -180,8 +180,8 @@ mod tests {
         assert!(matches!(outcomes.try_recv(), Ok(Err(StoreError::Unavailable(reason))) if reason.contains("too many")));
         assert!(outcomes.try_recv().is_err(), "the first one waits still");
 
-        let first = writer.try_recv().expect("it is in the queue");
-        first.reply.send(Ok(Answer::Done(true)));
+        let Write { reply, .. } = writer.try_recv().expect("it is in the queue");
+        reply.send(Ok(Answer::Done(true)));
         assert_eq!(outcomes.try_recv(), Ok(Ok(())));
         submit(half);
         assert!(outcomes.try_recv().is_err(), "it waits");
@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn a_queue_is_bounded_by_number_too() {
         let account = BareJid::parse("romeo@montague.example").expect("a JID");
-        let (queue, _writer) = Queue::new(Room::new());
         let (told, outcomes) = channel();
+        let (queue, _writer) = Queue::new(Room::new());
         for _ in 0..=WAITING_MAX {
             let told = told.clone();
             let done = Box::new(move |outcome: Result<(), StoreError>| told.send(outcome).expect("listened to"));
