@@ -13,7 +13,7 @@
 //! | [`roster`] | RFC 6121 §2, §3 and appendix A: rosters and subscriptions |
 //! | `accounts`, `authentication`, `logins` | making and removing accounts; SASL's questions, and what is kept between them |
 //! | [`ports`] | what the engine asks of the world: sessions, delivery, routing, time, chance |
-//! | [`store`] | durable data, as ports |
+//! | [`store`], [`log`] | durable data, as ports; the messages of an account |
 //! | [`session`] | a bound session as the cluster knows it |
 //! | [`hooks`], [`module`] | where XEPs take part |
 //! | `testing` (feature) | a world of accounts in memory, and transcripts |
@@ -25,6 +25,7 @@ pub mod engine;
 mod errors;
 pub mod hooks;
 pub mod host;
+pub mod log;
 mod logins;
 pub mod module;
 pub mod ports;

@@ -1,0 +1,122 @@
+//! The message log of an account: what its archive shows (XEP-0313) and what waits for a client that takes it (XEP-0160) are entries
+//! of one log, so that no message is kept twice.
+//!
+//! An entry's id is the time at which it came, made unique and growing: pages by time and pages by id are the same thing, and no
+//! clock that goes back makes an entry appear before one that was read already.
+
+use bytes::Bytes;
+use vesta_xmpp::Jid;
+
+use crate::Timestamp;
+
+/// Bits of an id below its milliseconds.
+const COUNTER_BITS: u32 = 20;
+
+/// The id of an entry: only grows within an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogId(pub u64);
+
+impl LogId {
+    /// The id of an entry that comes `now`, behind `last`.
+    pub fn next(last: LogId, now: Timestamp) -> Self {
+        Self::first_of(now).max(Self(last.0 + 1))
+    }
+
+    /// The least id of an entry that came at `time` or later.
+    pub fn first_of(time: Timestamp) -> Self {
+        Self(time.0 << COUNTER_BITS)
+    }
+
+    /// When the entry came.
+    pub fn at(self) -> Timestamp {
+        Timestamp(self.0 >> COUNTER_BITS)
+    }
+}
+
+/// What an entry is recognised by when its message comes again: a hash of 128 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark(pub u128);
+
+/// A message in an account's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Its id.
+    pub id: LogId,
+    /// The other side of the conversation, as the stanza has it: a bare or a full JID.
+    pub peer: Jid,
+    /// What the message is recognised by when it comes again: where it came into the cluster.
+    pub ingress: Option<Mark>,
+    /// Likewise: its sender's account and the id that the sender gave it (XEP-0359).
+    pub origin: Option<Mark>,
+    /// Whether the archive shows it. An entry that is not shown is forgotten when it waits no longer.
+    pub archived: bool,
+    /// Whether it waits for a client that takes it.
+    pub waiting: bool,
+    /// The stanza as XML that stands alone ([`vesta_xmpp::Envelope::write_alone`]).
+    pub stanza: Bytes,
+}
+
+/// What a shard's new leader has to know of an account's log before it appends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogState {
+    /// The last id ever given.
+    pub last: LogId,
+    /// How many entries wait.
+    pub waiting: u64,
+    /// The marks of the newest entries, newest first.
+    pub recent: Vec<(LogId, Option<Mark>, Option<Mark>)>,
+}
+
+/// Which entries of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// Those that the archive shows.
+    Archived,
+    /// Those that wait for a client.
+    Waiting,
+}
+
+/// A question about a log. All conditions hold together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Which entries.
+    pub view: View,
+    /// Only those with this other side: a bare JID means all of its resources.
+    pub peer: Option<Jid>,
+    /// Only those with a greater id.
+    pub after: Option<LogId>,
+    /// Only those with a lesser id.
+    pub before: Option<LogId>,
+    /// Only these.
+    pub ids: Option<Vec<LogId>>,
+    /// At most so many: the first ones, or with [`LogQuery::backwards`] the last ones. Always in the order of their ids.
+    pub limit: u32,
+    /// Whether the last ones are meant.
+    pub backwards: bool,
+}
+
+/// An entry as it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedMessage {
+    /// Its id.
+    pub id: LogId,
+    /// Whether the archive shows it.
+    pub archived: bool,
+    /// The stanza as XML that stands alone.
+    pub stanza: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_grow_also_when_the_clock_goes_back() {
+        let first = LogId::next(LogId::default(), Timestamp(1_000));
+        assert_eq!(first.at(), Timestamp(1_000));
+        let second = LogId::next(first, Timestamp(400));
+        assert!(second > first);
+        assert_eq!(second.at(), Timestamp(1_000), "stamps don't go back either");
+        assert_eq!(LogId::next(second, Timestamp(1_001)), LogId::first_of(Timestamp(1_001)));
+    }
+}
