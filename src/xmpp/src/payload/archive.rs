@@ -4,7 +4,7 @@
 use super::data_form::{Field, FieldKind, Form, FormKind};
 use super::date_time::DateTime;
 use super::forwarded::Forwarded;
-use super::{PayloadError, boolean, expect_element, required, required_jid, rsm};
+use super::{PayloadError, boolean, expect_element, required, rsm};
 use crate::{Element, Jid, ns};
 
 /// `<query/>` of an IQ of type `set`: a page of an archive is asked for (§4.1).
