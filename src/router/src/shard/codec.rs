@@ -57,7 +57,7 @@ struct AvailableMessage {
 
 #[derive(Clone, PartialEq, Message)]
 struct CommandMessage {
-    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20")]
     kind: Option<CommandKind>,
 }
 
@@ -79,6 +79,16 @@ enum CommandKind {
     RemoveDirected(ChangeMessage),
     #[prost(message, tag = "8")]
     Forget(KeysMessage),
+    #[prost(message, tag = "20")]
+    Carbons(CarbonsMessage),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CarbonsMessage {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyMessage>,
+    #[prost(bool, tag = "2")]
+    carbons: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -127,6 +137,8 @@ struct RecordMessage {
     manager: Option<ManagerMessage>,
     #[prost(uint64, tag = "8")]
     stream: u64,
+    #[prost(bool, tag = "20")]
+    carbons: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -214,6 +226,7 @@ impl Command {
             }
             CommandKind::Unavailable(key) => change(key.into(), SessionChange::Presence(None)),
             CommandKind::Interested(key) => change(key.into(), SessionChange::Interested),
+            CommandKind::Carbons(message) => change(key(message.key)?, SessionChange::Carbons(message.carbons)),
             CommandKind::Available(message) => {
                 let available = message.available.ok_or_else(|| missing("the presence"))?;
                 change(key(message.key)?, SessionChange::Presence(Some(available.decode()?)))
@@ -237,6 +250,7 @@ fn encode_change(session: SessionKey, change: &SessionChange) -> CommandKind {
             CommandKind::Available(ChangeMessage { key: key(), available: Some(available.into()), jid: String::new() })
         }
         SessionChange::Interested => CommandKind::Interested(session.into()),
+        SessionChange::Carbons(carbons) => CommandKind::Carbons(CarbonsMessage { key: key(), carbons: *carbons }),
         SessionChange::AddDirected(to) => CommandKind::AddDirected(directed(to)),
         SessionChange::RemoveDirected(to) => CommandKind::RemoveDirected(directed(to)),
     }
@@ -316,6 +330,7 @@ impl RecordMessage {
             bound_at: Timestamp(self.bound_at_ms),
             available: self.available.map(AvailableMessage::decode).transpose()?,
             interested: self.interested,
+            carbons: self.carbons,
             directed: self.directed.iter().map(|text| jid(text)).collect::<Result<_, _>>()?,
         };
         Ok(Record {
@@ -353,6 +368,7 @@ impl From<&Record> for RecordMessage {
             bound_at_ms: session.bound_at.0,
             available: session.available.as_ref().map(AvailableMessage::from),
             interested: session.interested,
+            carbons: session.carbons,
             directed: session.directed.iter().map(Jid::to_string).collect(),
             manager: Some((&record.manager).into()),
             stream: record.stream.0,
@@ -425,6 +441,7 @@ mod tests {
             change(SessionChange::Presence(None)),
             change(SessionChange::Presence(Some(available()))),
             change(SessionChange::Interested),
+            change(SessionChange::Carbons(true)),
             change(SessionChange::AddDirected(romeo.clone())),
             change(SessionChange::RemoveDirected(romeo)),
         ]
@@ -452,6 +469,7 @@ mod tests {
         state.apply(commands().remove(0));
         let key = state.all().next().expect("a session").session.key;
         state.apply(Command::Change { key, change: SessionChange::Presence(Some(available())) });
+        state.apply(Command::Change { key, change: SessionChange::Carbons(true) });
         let read = ShardState::decode(&state.encode()).expect("readable");
         assert_eq!(read.all().collect::<Vec<_>>(), state.all().collect::<Vec<_>>());
         assert!(state.all_departed().count() > 0);

@@ -16,6 +16,7 @@ pub mod dedup;
 pub mod delivery;
 pub mod inbox;
 pub mod leading;
+pub mod logging;
 pub mod outbox;
 pub mod ports;
 pub mod process;

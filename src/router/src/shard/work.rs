@@ -12,6 +12,7 @@ use vesta_wire::{Epoch, Sequence, ShardId, StreamId};
 use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
+use super::logging::Durable;
 use crate::links::managers::ManagerHandle;
 use crate::links::owner::Answers;
 
@@ -38,6 +39,8 @@ pub enum Work {
     },
     /// A stanza for the account.
     Inbound(Arrived),
+    /// What the account's log was to take is durable, or can't be.
+    Logged(Box<Durable>),
     /// A stream has authenticated and wants a resource.
     Bind {
         /// To be answered there.
@@ -112,8 +115,15 @@ impl Work {
         match self {
             Work::Inbound(_) | Work::Bind { .. } | Work::Administer { .. } | Work::Register { .. } => true,
             Work::StreamEnded { said_by, .. } => said_by.is_none(),
+            // Bounded by the engine.
+            Work::Logged(_) => false,
             Work::Outbound { .. } | Work::Rejected { .. } | Work::Close { .. } | Work::Ended { .. } => false,
         }
+    }
+
+    /// Whether it goes before everything but those that go first and others like it, which came earlier.
+    pub fn goes_next(&self) -> bool {
+        matches!(self, Work::Logged(_))
     }
 
     /// Whether it goes before everything that waits: it is older than that. What a session did not take came before what waits
@@ -128,6 +138,7 @@ impl Work {
             Work::Outbound { stanza, token, .. } | Work::Inbound(Arrived { stanza, token, .. }) => {
                 Some((stanza.clone(), token.clone()))
             }
+            Work::Logged(durable) => Some((durable.logged.stanza()?.clone(), durable.token.clone())),
             _ => None,
         }
     }
