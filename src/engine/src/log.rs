@@ -8,7 +8,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use vesta_xmpp::hash::digest128;
-use vesta_xmpp::{BareJid, Jid};
+use vesta_xmpp::payload::stanza_id::StanzaId;
+use vesta_xmpp::{BareJid, Envelope, Flags, Jid};
 
 use crate::Timestamp;
 
@@ -136,6 +137,24 @@ pub struct LoggedMessage {
     pub archived: bool,
     /// The stanza as XML that stands alone.
     pub stanza: Bytes,
+}
+
+impl LoggedMessage {
+    /// The stanza as its owner may see it: one that the archive shows bears its id there (XEP-0313 §3.2). `None`: the store holds
+    /// something that is no stanza.
+    pub fn read(&self, owner: &BareJid) -> Option<Envelope> {
+        let mut stanza = Envelope::read_alone(&self.stanza).ok()?;
+        if self.archived {
+            bear_id(&mut stanza, owner, self.id);
+        }
+        Some(stanza)
+    }
+}
+
+/// Writes an entry's id into the owner's copy of its stanza (XEP-0359).
+pub(crate) fn bear_id(stanza: &mut Envelope, owner: &BareJid, id: LogId) {
+    stanza.append(&StanzaId { id: id.to_string(), by: owner.clone().into() }.to_element());
+    stanza.flags.set(Flags::LOGGED);
 }
 
 #[cfg(test)]

@@ -104,6 +104,8 @@ struct UnderWay {
     from: Option<(Jid, Way)>,
     /// 0 where there is no entry.
     id: LogId,
+    /// Whether the entry is one that waits.
+    waits: bool,
 }
 
 /// Which way a message goes.
@@ -172,9 +174,9 @@ impl AccountLog {
     }
 
     /// Something is under way from now on. Returns the number to [`AccountLog::end`] it with.
-    pub(crate) fn begin(&mut self, from: Option<(Jid, Way)>, id: LogId) -> u64 {
+    pub(crate) fn begin(&mut self, from: Option<(Jid, Way)>, id: LogId, waits: bool) -> u64 {
         self.last_number += 1;
-        self.under_way.push_back(UnderWay { number: self.last_number, from, id });
+        self.under_way.push_back(UnderWay { number: self.last_number, from, id, waits });
         self.last_number
     }
 
@@ -191,6 +193,11 @@ impl AccountLog {
         if let Some(known) = &mut self.known {
             known.waiting = if one_more { known.waiting + 1 } else { known.waiting.saturating_sub(1) };
         }
+    }
+
+    /// Whether of all entries that wait and are durable, the one that has just become so is the only one.
+    pub(crate) fn is_only_one_waiting(&self) -> bool {
+        self.waiting() == 1 + self.under_way.iter().filter(|it| it.waits).count() as u64
     }
 
     /// Whether the entry was handed on by somebody who found it waiting.

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use vesta_xmpp::payload::stanza_id::{OriginId, StanzaId};
 use vesta_xmpp::stanza_error::Condition;
-use vesta_xmpp::{Envelope, Flags, Jid, MessageType, StanzaError, StanzaType};
+use vesta_xmpp::{Envelope, Jid, MessageType, StanzaError, StanzaType};
 
 use super::message::{self, Fate};
 use super::rules::Verdict;
 use super::{at_account, bounce};
 use crate::StoreError;
 use crate::hooks::Context;
-use crate::log::{LogEntry, LogId, Mark};
+use crate::log::{LogEntry, LogId, Mark, bear_id};
 use crate::logging::{Entry, Logged, Step, Way};
 use crate::recent::Marks;
 use crate::store::Change;
@@ -133,11 +133,18 @@ fn is_again(context: &mut Context<'_>, stanza: &Arc<Envelope>, marks: Marks) -> 
 
 /// Has the world wait for what is under way.
 fn line_up(context: &mut Context<'_>, from: Option<(Jid, Way)>, step: Step) {
-    hand_over(context, Vec::new(), from, LogId(0), step);
+    hand_over(context, Vec::new(), from, LogId(0), false, step);
 }
 
-fn hand_over(context: &mut Context<'_>, changes: Vec<Change>, from: Option<(Jid, Way)>, id: LogId, step: Step) {
-    let number = context.account.log.begin(from, id);
+fn hand_over(
+    context: &mut Context<'_>,
+    changes: Vec<Change>,
+    from: Option<(Jid, Way)>,
+    id: LogId,
+    waits: bool,
+    step: Step,
+) {
+    let number = context.account.log.begin(from, id, waits);
     context.ports.log(&context.account.jid, changes, Logged { number, step });
 }
 
@@ -166,7 +173,7 @@ fn append(
     let Marks { ingress, origin } = marks;
     let entry = LogEntry { id, peer, ingress, origin, archived, waiting: waits, stanza: alone.into() };
     let from = stanza.from.clone().map(|from| (from, way));
-    hand_over(context, vec![Change::Log(entry)], from, id, step(Entry { id, archived }));
+    hand_over(context, vec![Change::Log(entry)], from, id, waits, step(Entry { id, archived }));
     Ok(())
 }
 
@@ -224,7 +231,7 @@ async fn deliver(context: &mut Context<'_>, stanza: Arc<Envelope>, entry: Entry,
     match (is_taken, waits) {
         (true, false) | (false, true) => {}
         // Whoever takes it now has been handed what waited before. Where that failed, all of it waits on.
-        (true, true) if context.account.log.waiting() == 1 => settle(context, entry.id, 1),
+        (true, true) if context.account.log.is_only_one_waiting() => settle(context, entry.id, 1),
         (true, true) => {}
         (false, false) => wait_again(context, &stanza).await,
     }
@@ -270,22 +277,19 @@ pub(super) async fn wait_again(context: &mut Context<'_>, stanza: &Arc<Envelope>
         return;
     }
     context.account.log.count_waiting(true);
-    hand_over(context, vec![Change::LogWait(id)], None, LogId(0), Step::Waits);
+    hand_over(context, vec![Change::LogWait(id)], None, LogId(0), false, Step::Waits);
 }
 
 /// Entries that waited have been handed on: all up to this one, so many.
 pub(crate) fn settle(context: &mut Context<'_>, up_to: LogId, count: u64) {
     context.account.log.settle(up_to, count);
-    hand_over(context, vec![Change::LogSettle { up_to }], None, LogId(0), Step::Settled);
+    hand_over(context, vec![Change::LogSettle { up_to }], None, LogId(0), false, Step::Settled);
 }
 
 /// The owner's copy of an archived message: with its id there (XEP-0313 §3.2, XEP-0359). Others never see it.
 fn with_stanza_id(context: &Context<'_>, mut stanza: Arc<Envelope>, entry: Entry) -> Arc<Envelope> {
     if entry.archived {
-        let id = StanzaId { id: entry.id.to_string(), by: context.account.jid.clone().into() };
-        let stanza = Arc::make_mut(&mut stanza);
-        stanza.append(&id.to_element());
-        stanza.flags.set(Flags::LOGGED);
+        bear_id(Arc::make_mut(&mut stanza), &context.account.jid, entry.id);
     }
     stanza
 }

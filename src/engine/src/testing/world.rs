@@ -191,6 +191,11 @@ impl World {
         self.ports.state().undecided = undecided;
     }
 
+    /// [`Engine::prune`] on this host: how many messages it took.
+    pub fn prune(&self, host: &str, limit: u32) -> u64 {
+        ready(self.engine.prune(host, self.store(), self.ports.now(), limit)).expect("the store works")
+    }
+
     /// An administrator's command.
     ///
     /// # Errors
