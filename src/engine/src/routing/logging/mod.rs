@@ -5,6 +5,9 @@
 //! | to the account | waits behind it, then is done; the sender is told if the first could not be stored | is done at once |
 //! | from the account | likewise, and is routed at once: the recipient decides for itself | is routed |
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use vesta_xmpp::payload::stanza_id::{OriginId, StanzaId};
