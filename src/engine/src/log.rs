@@ -4,8 +4,12 @@
 //! An entry's id is the time at which it came, made unique and growing: pages by time and pages by id are the same thing, and no
 //! clock that goes back makes an entry appear before one that was read already.
 
+use std::fmt;
+
 use bytes::Bytes;
-use vesta_xmpp::Jid;
+use vesta_xmpp::hash::digest128;
+use vesta_xmpp::payload::stanza_id::StanzaId;
+use vesta_xmpp::{BareJid, Envelope, Flags, Jid};
 
 use crate::Timestamp;
 
@@ -33,9 +37,38 @@ impl LogId {
     }
 }
 
+impl fmt::Display for LogId {
+    /// As clients see it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:x}", self.0)
+    }
+}
+
+impl LogId {
+    /// Reads what [`fmt::Display`] writes, and nothing else: `None` for what can't be an id of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = u64::from_str_radix(text, 16).map(Self).ok()?;
+        (id.to_string() == text).then_some(id)
+    }
+}
+
 /// What an entry is recognised by when its message comes again: a hash of 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mark(pub u128);
+
+impl Mark {
+    /// The mark of a stanza that a client's frame brought forth: the `part`th one of the frame with this number, of that session.
+    /// `generation` tells the lives of a cluster apart, since in each of them sessions are numbered anew.
+    pub fn ingress(generation: u64, shard: u32, session: u64, sequence: u64, part: u32) -> Self {
+        let numbers = [generation, u64::from(shard), session, sequence, u64::from(part)].map(u64::to_be_bytes);
+        Self(digest128(&[b"ingress", numbers.as_flattened()]))
+    }
+
+    /// The mark of a message that its sender's account calls `id` (XEP-0359).
+    pub fn origin(sender: &BareJid, id: &str) -> Self {
+        Self(digest128(&[b"origin", sender.as_str().as_bytes(), id.as_bytes()]))
+    }
+}
 
 /// A message in an account's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +139,37 @@ pub struct LoggedMessage {
     pub stanza: Bytes,
 }
 
+impl LoggedMessage {
+    /// The stanza as its owner may see it: one that the archive shows bears its id there (XEP-0313 §3.2). `None`: the store holds
+    /// something that is no stanza.
+    pub fn read(&self, owner: &BareJid) -> Option<Envelope> {
+        let mut stanza = Envelope::read_alone(&self.stanza).ok()?;
+        if self.archived {
+            bear_id(&mut stanza, owner, self.id);
+        }
+        Some(stanza)
+    }
+}
+
+/// Writes an entry's id into the owner's copy of its stanza (XEP-0359).
+pub(crate) fn bear_id(stanza: &mut Envelope, owner: &BareJid, id: LogId) {
+    stanza.append(&StanzaId { id: id.to_string(), by: owner.clone().into() }.to_element());
+    stanza.flags.set(Flags::LOGGED);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written_and_in_no_other_way() {
+        for id in [LogId(1), LogId(0xab_cdef), LogId(u64::MAX)] {
+            assert_eq!(LogId::parse(&id.to_string()), Some(id));
+        }
+        for text in ["", "01", "AB", "+1", "x", "10000000000000000"] {
+            assert_eq!(LogId::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn ids_grow_also_when_the_clock_goes_back() {

@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod held_back;
 pub mod inbox;
 pub mod leading;
+pub mod logging;
 pub mod outbox;
 pub mod ports;
 pub mod process;

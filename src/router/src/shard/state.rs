@@ -250,6 +250,7 @@ impl ShardState {
             bound_at: at,
             available: None,
             interested: false,
+            carbons: false,
             directed: std::collections::BTreeSet::new(),
         };
         self.insert(Record { session: Arc::new(session), manager, stream, resumption: None });
