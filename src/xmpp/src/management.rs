@@ -3,7 +3,11 @@
 //! From `<enabled/>` on both sides count the stanzas that they get, modulo 2³². A server's `<a h='n'/>` says that the client's
 //! first n stanzas are handled; with us that means that all they brought forth is done, durable where it has to be (design, P1).
 
+mod notice;
+
 use std::fmt::Write as _;
+
+pub use notice::{Failed, Notice};
 
 use crate::stanza_error::Condition;
 use crate::stream_error::StreamCondition;
