@@ -14,7 +14,9 @@ use vesta_xmpp::{Element, Envelope, FullJid, IqType, Jid, StanzaType};
 use crate::config::{Config, Timeouts};
 use crate::connection::{COMMANDS_MAX, Command, Connection, EVENTS_MAX, UNANSWERED_MAX};
 use crate::event::Events;
-use crate::stream::{Established, Stream};
+use crate::management::Management;
+use crate::pending::Pending;
+use crate::stream::{Beginning, Established, Stream};
 use crate::tls::TlsInfo;
 use crate::{Error, random, stanza};
 
@@ -40,12 +42,6 @@ pub struct SessionInfo {
     pub tls: Option<TlsInfo>,
 }
 
-impl SessionInfo {
-    pub(crate) fn new(established: &Established, stream: &Stream) -> Self {
-        Self { jid: established.jid.clone(), features: established.features.clone(), tls: stream.tls().cloned() }
-    }
-}
-
 impl Client {
     /// Connects, secures, authenticates and binds a resource. The events must be read: when too many wait, the connection
     /// is read no further.
@@ -62,10 +58,15 @@ impl Client {
         let (commands, obeyed) = mpsc::channel(COMMANDS_MAX);
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
-        let (session, known) = watch::channel(Some(Arc::new(SessionInfo::new(&established, &stream))));
+        let (jid, features) = (established.jid.clone(), established.features.clone());
+        let info = SessionInfo { jid: jid.clone(), features, tls: stream.tls().cloned() };
+        let (session, known) = watch::channel(Some(Arc::new(info)));
         let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
         let timeouts = config.timeouts;
         let connection = Connection {
+            management: Management::new(config.management.clone()),
+            pending: Pending::default(),
+            is_first: true,
             config,
             commands: obeyed,
             answers,
@@ -75,27 +76,32 @@ impl Client {
             session,
             closing: closing.clone(),
         };
-        tasks.spawn(connection.run(stream, established));
+        tasks.spawn(connection.run(stream, Beginning::Bound(established, None), jid));
         tasks.close();
         (Self { commands, session: known, timeouts, closing, tasks }, Events(told))
     }
 
-    /// The session of this moment; `None` while there is no connection.
+    /// The session of this moment. It lasts while it can be resumed, with a connection or without; `None` while there is none.
     pub fn session(&self) -> Option<Arc<SessionInfo>> {
         self.session.borrow().clone()
     }
 
-    /// The session's address; `None` while there is no connection.
+    /// The session's address; `None` while there is no session.
     pub fn jid(&self) -> Option<FullJid> {
         self.session().map(|session| session.jid.clone())
     }
 
-    /// Sends a stanza. Waits for a place while many others wait. When the connection breaks, what was sent last may be lost.
+    /// Sends a stanza. A message without id gets a random one, and an origin-id (XEP-0359) if it has none.
+    ///
+    /// Waits for a place while many others wait: so it does while the server does not acknowledge
+    /// ([`config::Management`](crate::Management)), and while a session has lost its connection and can be resumed. A stanza that
+    /// was taken is acknowledged in the end ([`Event::Acknowledged`](crate::Event::Acknowledged)), or given back with the next
+    /// session or at the end. Where the server does not manage streams, what was sent last may be lost with the connection.
     ///
     /// # Errors
-    /// There is no connection just now, or the client was closed.
+    /// There is no session just now, or the client was closed.
     pub async fn send(&self, stanza: Envelope) -> Result<(), Error> {
-        self.command(Command::Send(stanza)).await
+        self.command(Command::Send(stanza::identified(stanza))).await
     }
 
     /// Sends a chat message with a random id.
@@ -110,7 +116,7 @@ impl Client {
     /// without id gets a random one.
     ///
     /// # Errors
-    /// The answer is an error ([`Error::Refused`]) or does not come in time; there is no connection just now, or it breaks.
+    /// The answer is an error ([`Error::Refused`]) or does not come in time; there is no session just now, or it is lost.
     pub async fn request(&self, mut iq: Envelope, limit: Duration) -> Result<Envelope, Error> {
         if iq.id.is_none() {
             iq.id = Some(random::id().into());
@@ -158,8 +164,8 @@ impl Client {
         self.get(to, &Ping.to_element()).await.map(drop)
     }
 
-    /// Ends the stream, waits for the server's end within [`Timeouts::close`], and ends the client. What was sent before goes
-    /// out first.
+    /// Ends the stream and the client. What was sent before goes out first, and is waited for to be acknowledged; then the
+    /// server's end of the stream is. Both waits last as long as [`Timeouts::close`] at most.
     pub async fn close(&self) {
         self.closing.cancel();
         self.tasks.wait().await;

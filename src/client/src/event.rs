@@ -23,10 +23,32 @@ pub enum Event {
         /// The item as it is now; its subscription `remove` says that it is gone.
         item: Item,
     },
-    /// The connection is lost. If the configuration says so, another one is made.
+    /// The server has counted a message or a presence of ours (XEP-0198): it answers for it from now on. A server that keeps
+    /// Vesta's promise has made a message durable by then.
+    Acknowledged(Envelope),
+    /// The connection is lost, and another one is being made.
     Disconnected(Error),
-    /// There is a connection again. The session is a new one: presence and roster have to be asked for again.
-    Reconnected(FullJid),
+    /// There is a connection again, and the session goes on: nothing is lost, what was not acknowledged is sent again.
+    Resumed,
+    /// There is a connection again, and the session is a new one: presence, roster, carbons have to be asked for again, and what
+    /// was missed is in the archive.
+    NewSession {
+        /// The address that the server has bound.
+        jid: FullJid,
+        /// Messages and presence that were not acknowledged when the earlier session was lost, in order: they may have arrived or
+        /// not. A message that is sent again as it stands keeps its origin-id.
+        unacknowledged: Vec<Envelope>,
+        /// Messages that were not acknowledged, and are sent again already: [`Management::resend`](crate::Management::resend).
+        resent: Vec<Envelope>,
+    },
+    /// The client has ended otherwise than by [`Client::close`](crate::Client::close), or something was left over then. The last
+    /// event.
+    Ended {
+        /// Why.
+        reason: Error,
+        /// Messages and presence that were not acknowledged, in order: they may have arrived or not.
+        unacknowledged: Vec<Envelope>,
+    },
 }
 
 /// An IQ of type `get` or `set` that waits for its answer.

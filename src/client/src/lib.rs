@@ -38,6 +38,7 @@ mod connection;
 mod discovery;
 mod error;
 mod event;
+mod management;
 mod pending;
 mod random;
 mod roster;
@@ -51,7 +52,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use client::{Client, SessionInfo};
-pub use config::{Config, Keepalive, Security, Server, Timeouts, Trust};
+pub use config::{Config, Endpoint, Keepalive, Management, Security, Server, Timeouts, Trust};
 pub use error::Error;
 pub use event::{Event, Events, IqRequest};
 pub use pending::PENDING_MAX;

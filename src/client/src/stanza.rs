@@ -42,6 +42,24 @@ pub fn message(kind: MessageType, to: impl Into<Jid>, body: &str) -> Envelope {
     message
 }
 
+/// A message that can be recognised when it comes twice: with an id, and the same as its origin-id (XEP-0359 §3.2). Errors answer
+/// another message by its id, and are left as they are.
+pub(crate) fn identified(mut stanza: Envelope) -> Envelope {
+    let is_message = matches!(stanza.kind, StanzaType::Message(kind) if kind != MessageType::Error);
+    if !is_message || origin_id(&stanza).is_some() {
+        return stanza;
+    }
+    let id = stanza.id.get_or_insert_with(|| random::id().into()).clone();
+    stanza.append(&Element::new(ns::STANZA_ID, "origin-id").with("id", &id));
+    stanza
+}
+
+/// The id that its sender has given to a message for ever (XEP-0359).
+pub fn origin_id(message: &Envelope) -> Option<String> {
+    let element = message.to_element().ok()?;
+    element.child(ns::STANZA_ID, "origin-id")?.attribute("id").map(str::to_owned)
+}
+
 /// A presence of some type to somebody; `None`: to the server, for all who are subscribed.
 pub fn presence(kind: PresenceType, to: Option<Jid>) -> Envelope {
     let mut presence = Envelope::new(StanzaType::Presence(kind));
