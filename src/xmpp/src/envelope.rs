@@ -188,6 +188,18 @@ impl Flags {
     pub const OTHER: Flags = Flags(1 << 12);
     /// Children that only a server may assert, whoever did: [`Envelope::take_out_asserted`].
     pub const ASSERTED: Flags = Flags(1 << 13);
+    /// XEP-0359 `<origin-id/>`.
+    pub const ORIGIN_ID: Flags = Flags(1 << 14);
+    /// A child that people see the effect of though there need be no `<body/>`: encrypted content (XEP-0373, 0380, 0384), a
+    /// correction (0308), a retraction (0424), reactions (0444), a direct invitation (0249).
+    pub const CONTENT: Flags = Flags(1 << 15);
+    /// XEP-0045: what a room or its occupants say to a user.
+    pub const MUC_USER: Flags = Flags(1 << 16);
+    /// The stanza is in the log of its recipient, whose `<stanza-id/>` it bears. Set by the recipient's server, never by a scan.
+    pub const LOGGED: Flags = Flags(1 << 17);
+    /// A copy for one session (a carbon, a page of an archive): where that has gone, nobody needs it. Set by servers, never by a
+    /// scan.
+    pub const COPY: Flags = Flags(1 << 18);
 
     /// Whether all of `flags` are set.
     pub fn has(self, flags: Flags) -> bool {

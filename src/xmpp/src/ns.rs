@@ -36,6 +36,8 @@ pub const LAST_ACTIVITY: &str = "jabber:iq:last";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030: service discovery, items.
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0045: what rooms say to users.
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// XEP-0049: private XML storage.
 pub const PRIVATE: &str = "jabber:iq:private";
 /// XEP-0054: vcard-temp.
@@ -66,19 +68,41 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const TIME: &str = "urn:xmpp:time";
 /// XEP-0203: delayed delivery.
 pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0249: direct invitations to rooms.
+pub const DIRECT_INVITATION: &str = "jabber:x:conference";
 /// XEP-0280: message carbons.
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0280 §6.1: the feature of its recommended rules.
+pub const CARBONS_RULES: &str = "urn:xmpp:carbons:rules:0";
+/// XEP-0297: forwarded stanzas.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0308: corrections of messages.
+pub const CORRECTION: &str = "urn:xmpp:message-correct:0";
 /// XEP-0313: message archive.
 pub const ARCHIVE: &str = "urn:xmpp:mam:2";
+/// XEP-0313 §4.1.4: the feature of its additional fields, flipped pages and metadata.
+pub const ARCHIVE_EXTENDED: &str = "urn:xmpp:mam:2#extended";
 /// XEP-0333: chat markers.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334: message processing hints.
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0359: unique stanza ids.
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// XEP-0373: messages encrypted with OpenPGP.
+pub const OPENPGP: &str = "urn:xmpp:openpgp:0";
+/// XEP-0380: how a message is encrypted.
+pub const ENCRYPTION: &str = "urn:xmpp:eme:0";
+/// XEP-0384: messages encrypted with OMEMO, as most clients write them.
+pub const OMEMO_LEGACY: &str = "eu.siacs.conversations.axolotl";
+/// XEP-0384: messages encrypted with OMEMO.
+pub const OMEMO: &str = "urn:xmpp:omemo:2";
 /// XEP-0421: occupant ids.
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
+/// XEP-0424: retractions of messages.
+pub const RETRACTION: &str = "urn:xmpp:message-retract:1";
 /// XEP-0440: channel-binding types offered.
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// XEP-0444: reactions to messages.
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
 /// XEP-0478: limits of a stream.
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";

@@ -20,18 +20,28 @@
 //! | [`ping`] | XEP-0199: ping |
 //! | [`time`] | XEP-0202: entity time |
 //! | [`delay`] | XEP-0203: delayed delivery |
+//! | [`carbon`] | XEP-0280: message carbons |
+//! | [`forwarded`] | XEP-0297: forwarded stanzas |
+//! | [`archive`] | XEP-0313: message archive, with the preferences of XEP-0441 |
+//! | [`hint`] | XEP-0334: processing hints |
+//! | [`stanza_id`] | XEP-0359: stanza ids and origin ids |
 
+pub mod archive;
 pub mod bind;
+pub mod carbon;
 pub mod data_form;
 pub mod date_time;
 pub mod delay;
 pub mod disco;
+pub mod forwarded;
+pub mod hint;
 pub mod last_activity;
 pub mod ping;
 pub mod private;
 pub mod register;
 pub mod roster;
 pub mod rsm;
+pub mod stanza_id;
 pub mod time;
 pub mod vcard;
 pub mod version;

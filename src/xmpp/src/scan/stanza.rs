@@ -205,6 +205,24 @@ fn foreign_flags(namespace: &str, name: &[u8]) -> Flags {
         (ns::MARKERS, _) => Flags::MARKER,
         (ns::CARBONS, b"private") => Flags::PRIVATE,
         (ns::DELAY, _) => Flags::DELAY,
+        (ns::STANZA_ID, b"origin-id") => Flags::ORIGIN_ID,
+        (ns::MUC_USER, b"x") => Flags::MUC_USER | Flags::OTHER,
+        _ if is_content(namespace) => Flags::CONTENT | Flags::OTHER,
         _ => Flags::OTHER,
     }
+}
+
+/// [`Flags::CONTENT`].
+fn is_content(namespace: &str) -> bool {
+    const CONTENT: [&str; 8] = [
+        ns::CORRECTION,
+        ns::DIRECT_INVITATION,
+        ns::ENCRYPTION,
+        ns::OMEMO,
+        ns::OMEMO_LEGACY,
+        ns::OPENPGP,
+        ns::REACTIONS,
+        ns::RETRACTION,
+    ];
+    CONTENT.contains(&namespace)
 }
