@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,10 +13,10 @@ use vesta_xmpp::payload::ping::Ping;
 use vesta_xmpp::{Element, Envelope, FullJid, IqType, Jid, StanzaType};
 
 use crate::config::{Config, Timeouts};
-use crate::connection::{COMMANDS_MAX, Command, Connection, EVENTS_MAX, UNANSWERED_MAX};
+use crate::connection::{COMMANDS_MAX, Command, Connection, EVENTS_MAX, Request, UNANSWERED_MAX};
 use crate::event::Events;
 use crate::management::Management;
-use crate::pending::Pending;
+use crate::pending::{Answer, Pending};
 use crate::stream::{Beginning, Established, Stream};
 use crate::tls::TlsInfo;
 use crate::{Error, random, stanza};
@@ -26,6 +27,7 @@ use crate::{Error, random, stanza};
 pub struct Client {
     commands: mpsc::Sender<Command>,
     session: watch::Receiver<Option<Arc<SessionInfo>>>,
+    pub(crate) forged: Arc<AtomicU64>,
     timeouts: Timeouts,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -62,10 +64,11 @@ impl Client {
         let info = SessionInfo { jid: jid.clone(), features, tls: stream.tls().cloned() };
         let (session, known) = watch::channel(Some(Arc::new(info)));
         let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let timeouts = config.timeouts;
+        let (timeouts, forged) = (config.timeouts, Arc::new(AtomicU64::new(0)));
         let connection = Connection {
             management: Management::new(config.management.clone()),
             pending: Pending::default(),
+            forged: forged.clone(),
             is_first: true,
             config,
             commands: obeyed,
@@ -78,7 +81,7 @@ impl Client {
         };
         tasks.spawn(connection.run(stream, Beginning::Bound(established, None), jid));
         tasks.close();
-        (Self { commands, session: known, timeouts, closing, tasks }, Events(told))
+        (Self { commands, session: known, forged, timeouts, closing, tasks }, Events(told))
     }
 
     /// The session of this moment. It lasts while it can be resumed, with a connection or without; `None` while there is none.
@@ -117,18 +120,27 @@ impl Client {
     ///
     /// # Errors
     /// The answer is an error ([`Error::Refused`]) or does not come in time; there is no session just now, or it is lost.
-    pub async fn request(&self, mut iq: Envelope, limit: Duration) -> Result<Envelope, Error> {
+    pub async fn request(&self, iq: Envelope, limit: Duration) -> Result<Envelope, Error> {
+        Ok(self.exchange(iq, 0, limit).await?.iq)
+    }
+
+    /// As [`Client::request`], for an IQ whose id marks the results of an archive, of which `results_max` may come.
+    pub(crate) async fn query(&self, iq: Envelope, results_max: usize) -> Result<Answer, Error> {
+        self.exchange(iq, results_max, self.timeouts.request).await
+    }
+
+    async fn exchange(&self, mut iq: Envelope, results_max: usize, limit: Duration) -> Result<Answer, Error> {
         if iq.id.is_none() {
             iq.id = Some(random::id().into());
         }
         let (reply, answer) = oneshot::channel();
         let exchange = async {
-            self.command(Command::Request(iq, reply)).await?;
+            self.command(Command::Request(Request { iq, results_max, reply })).await?;
             answer.await.map_err(|_| Error::NotConnected)?
         };
         let answer = timeout(limit, exchange).await.map_err(|_| Error::TimedOut("the answer to a request"))??;
-        match answer.kind {
-            StanzaType::Iq(IqType::Error) => Err(stanza::error(&answer)
+        match answer.iq.kind {
+            StanzaType::Iq(IqType::Error) => Err(stanza::error(&answer.iq)
                 .map_or_else(|| Error::Malformed("an error without cause".into()), Error::Refused)),
             _ => Ok(answer),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -21,8 +22,18 @@ use crate::{Error, random};
 pub(crate) enum Command {
     /// Send a stanza.
     Send(Envelope),
-    /// Send an IQ that has an id, and hand over its answer.
-    Request(Envelope, Reply),
+    /// Send an IQ, and hand over its answer.
+    Request(Request),
+}
+
+/// An IQ that wants an answer.
+pub(crate) struct Request {
+    /// The stanza, with an id.
+    pub iq: Envelope,
+    /// How many results of an archive may come before the answer.
+    pub results_max: usize,
+    /// Where the answer goes.
+    pub reply: Reply,
 }
 
 /// Stanzas and requests that may wait for the connection; whoever comes later waits for a place.
@@ -47,6 +58,8 @@ pub(crate) struct Connection {
     pub management: Management,
     /// The requests of the session that are not answered.
     pub pending: Pending,
+    /// Messages that were made to look like the server's.
+    pub forged: Arc<AtomicU64>,
     /// Whether there was no session before.
     pub is_first: bool,
     pub closing: CancellationToken,

@@ -1,9 +1,11 @@
 //! What a client is told.
 
 use tokio::sync::mpsc;
+use vesta_xmpp::payload::carbon::Direction;
+use vesta_xmpp::payload::date_time::DateTime;
 use vesta_xmpp::payload::roster::Item;
 use vesta_xmpp::stanza_error::Condition;
-use vesta_xmpp::{Element, Envelope, FullJid, StanzaError};
+use vesta_xmpp::{Element, Envelope, FullJid, Jid, StanzaError};
 
 use crate::Error;
 
@@ -12,6 +14,23 @@ use crate::Error;
 pub enum Event {
     /// A message came, of whatever type.
     Message(Envelope),
+    /// Another resource of the account has sent or received a message ([`Client::enable_carbons`](crate::Client::enable_carbons)).
+    /// Only ever from the own account.
+    Carbon {
+        /// Which way it went.
+        direction: Direction,
+        /// The message.
+        message: Envelope,
+        /// When, if the server says so.
+        stamp: Option<DateTime>,
+    },
+    /// A message of ours has come to somebody's client (XEP-0184). Whoever asked for it knows whether `from` is the one to say so.
+    Delivered {
+        /// The message's id.
+        id: String,
+        /// Who says so.
+        from: Jid,
+    },
     /// A presence came, of whatever type.
     Presence(Envelope),
     /// Somebody asks for something. Dropped without an answer, it is answered with `service-unavailable` (RFC 6120 §8.4).

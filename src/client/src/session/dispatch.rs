@@ -12,7 +12,7 @@ impl Session<'_> {
     /// Tells of a stanza, answers it, or hands it to whoever waits for it.
     pub(super) fn dispatch(&mut self, stanza: Envelope) -> Result<(), Error> {
         match stanza.kind {
-            StanzaType::Message(_) => self.tell(Event::Message(stanza)),
+            StanzaType::Message(_) => return self.message(stanza),
             StanzaType::Presence(_) => self.tell(Event::Presence(stanza)),
             StanzaType::Iq(IqType::Result | IqType::Error) => self.connection.pending.resolve(stanza, &self.own),
             StanzaType::Iq(IqType::Get | IqType::Set) => return self.asked(stanza),

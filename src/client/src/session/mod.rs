@@ -1,6 +1,7 @@
 //! One connection of a session: what comes in is told or answered, what is to go out is written, until the connection ends.
 
 mod dispatch;
+mod messages;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use vesta_xmpp::{Element, Envelope, FullJid, IqType, StanzaType, StreamError, ns
 
 use crate::client::SessionInfo;
 use crate::config::Keepalive;
-use crate::connection::{Command, Connection, EVENTS_MAX};
+use crate::connection::{Command, Connection, EVENTS_MAX, Request};
 use crate::event::Event;
 use crate::management::{Input, Output};
 use crate::pending::Pending;
@@ -138,9 +139,9 @@ impl<'a> Session<'a> {
         match command {
             Command::Send(stanza) => self.send(stanza),
             // Whoever asked has given up meanwhile.
-            Command::Request(_, reply) if reply.is_closed() => Ok(()),
-            Command::Request(iq, reply) => {
-                match self.connection.pending.add(iq.id.as_deref().unwrap_or_default(), iq.to.clone(), reply) {
+            Command::Request(request) if request.reply.is_closed() => Ok(()),
+            Command::Request(Request { iq, results_max, reply }) => {
+                match self.connection.pending.add(&iq, results_max, reply) {
                     true => self.send(iq),
                     false => Ok(()),
                 }
