@@ -60,7 +60,7 @@
 //!
 //! Each client has one task that owns its connection. Every queue is bounded: 64 stanzas to be sent and 256, or 1 MiB, that are not
 //! acknowledged ([`Management`]): who comes later waits; 512 events to be read (then the connection is read no further; while a
-//! request is awaited, 16,384), 1,024 requests ([`Error::TooManyRequests`]), 256 unanswered requests of others (refused with
+//! request or a place for a stanza is awaited, 16,384), 1,024 requests ([`Error::TooManyRequests`]), 256 unanswered requests of others (refused with
 //! `resource-constraint`). Stanzas that come count as received when they are in the queue of events.
 
 mod archive;

@@ -21,8 +21,8 @@ use crate::stream::{Beginning, Reader, Stream, Writer};
 use crate::tls::TlsInfo;
 use crate::{Error, random};
 
-/// Events that may wait inside while an answer is awaited: it may lie behind them, and whoever awaits it may be the one who
-/// should read them.
+/// Events that may wait inside while an answer or an acknowledgement is awaited: it may lie behind them, and whoever awaits it may be
+/// the one who should read them.
 const AWAITING_EVENTS_MAX: usize = 16 * 1024;
 
 /// How a connection ended.
@@ -130,7 +130,9 @@ impl<'a> Session<'a> {
     fn may_read(&mut self) -> bool {
         match self.connection.undelivered.len() {
             0..EVENTS_MAX => true,
-            EVENTS_MAX..AWAITING_EVENTS_MAX => self.connection.pending.is_awaited(),
+            EVENTS_MAX..AWAITING_EVENTS_MAX => {
+                self.connection.pending.is_awaited() || !self.connection.management.has_room()
+            }
             _ => false,
         }
     }

@@ -253,6 +253,32 @@ async fn whoever_sends_faster_than_the_server_acknowledges_waits() {
     assert_eq!(next(&mut events).await, "acknowledged a");
 }
 
+/// Whoever waits to send may be the one who should read the events that the acknowledgement lies behind.
+#[tokio::test]
+async fn an_acknowledgement_is_found_behind_more_events_than_there_is_room_for() {
+    let (endpoints, config) = Endpoints::open().await;
+    let management = Some(Management { unacknowledged_max: 1, ..Management::default() });
+    let (client, mut events, mut server) = endpoints.log_in(Config { management, ..config }).await;
+    let sending = async {
+        for _ in 0..100 {
+            chat(&client, "a").await;
+        }
+    };
+    let serving = async {
+        for _ in 0..2000 {
+            server.say("<presence from='nurse@capulet.example/kitchen'/>").await;
+        }
+        for handled in 1..=100 {
+            hear_chat(&mut server, "a").await;
+            server.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{handled}'/>")).await;
+        }
+    };
+    tokio::join!(sending, serving);
+    for _ in 0..2000 {
+        assert!(matches!(events.next().await, Some(Event::Presence(_))));
+    }
+}
+
 /// What was sent before the end is waited for.
 #[tokio::test]
 async fn a_client_that_is_closed_waits_until_all_is_acknowledged() {
