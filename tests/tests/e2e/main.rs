@@ -2,6 +2,7 @@
 //! sees to both.
 
 mod faults;
+mod ledger;
 mod operations;
 mod slixmpp;
 mod threats;
