@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use vesta_xmpp::negotiation::receiving::{Action, Event, Offer, Receiving};
 use vesta_xmpp::sasl::scram::{Keys, salted_password};
 use vesta_xmpp::sasl::{Answer, ChannelBindings, Question, SaslCondition};
-use vesta_xmpp::scan::{Item, Limits, Scanner};
+use vesta_xmpp::scan::{Limits, Scanner};
 use vesta_xmpp::{Element, FullJid, Secret, ns};
 
 use crate::stream::Transport;
@@ -153,16 +153,15 @@ impl LoginServer {
                         let resource = resource.unwrap_or_else(|| "given".into());
                         next = Some(Event::Bound(Ok(account.with_resource(&resource).expect("a resource"))));
                     }
-                    Action::Established(_) | Action::Fail(_) | Action::Close => return transport,
+                    Action::Established(_) | Action::Resume { .. } | Action::Fail(_) | Action::Close => {
+                        return transport;
+                    }
                     Action::Register(_) => unreachable!("registration is not offered"),
                 }
             }
             let event = match next {
                 Some(event) => event,
                 None => match next_item(&mut scanner, &mut unread, &mut transport).await {
-                    Some(Event::Item(Item::Element(element))) if element.is(ns::STREAM_MANAGEMENT, "resume") => {
-                        return transport;
-                    }
                     Some(event) => event,
                     None => return transport,
                 },

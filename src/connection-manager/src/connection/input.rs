@@ -171,7 +171,7 @@ fn handle(item: Item, session: &Arc<Session>, shared: &Shared) -> Option<End> {
         // RFC 6120 §4.9.1.1: it is over on the client's side; an error is not answered with another one.
         Item::Element(error) if error.is(ns::STREAM, "error") => Some(End::Closed),
         Item::Element(element) => match Command::read(&element) {
-            Ok(Some(command)) => session.manage(&command).err().map(End::failed),
+            Ok(Some(command)) => session.manage(&command, &shared.resumption).err().map(End::failed),
             Ok(None) => Some(End::failed(StreamCondition::UnsupportedStanzaType)),
             Err(condition) => Some(End::failed(condition)),
         },

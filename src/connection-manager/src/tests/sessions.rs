@@ -45,7 +45,7 @@ async fn answer(router: &Router, outcome: Announced) {
 }
 
 fn continues(accepted: u64) -> Announced {
-    Announced::Continues { accepted: Sequence(accepted) }
+    Announced::Continues { accepted: Sequence(accepted), lacks: false }
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn t61_a_slow_reader_is_ended_and_others_notice_nothing() {
             quick.expect("<body>small</body></message>").await;
         }
         loop {
-            if let ToRouter::Inbound { session: id, event: Inbound::Ended(EndReason::Failed), .. } = router.next().await
+            if let ToRouter::Inbound { session: id, event: Inbound::Ended(EndReason::Lost), .. } = router.next().await
             {
                 assert_eq!(id, session(7));
                 break;

@@ -23,6 +23,8 @@ pub(crate) struct Batch {
 pub(super) struct Outgoing {
     waiting: Vec<u8>,
     waiting_stanzas: usize,
+    /// What waits behind a place that is kept for a later word: see [`Outgoing::hold`].
+    held: Option<Box<Vec<u8>>>,
     /// Of what the connection has taken and not yet written.
     writing_bytes: usize,
     writing_stanzas: usize,
@@ -36,8 +38,21 @@ impl Outgoing {
 
     /// Appends a stanza that `write` writes.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.waiting);
+        write(self.held.as_deref_mut().unwrap_or(&mut self.waiting));
         self.waiting_stanzas += 1;
+    }
+
+    /// Keeps the place behind what waits now: what comes later waits until [`Outgoing::release`].
+    pub(super) fn hold(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Writes into the place that was kept; what is behind it goes on.
+    pub(super) fn release(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.waiting);
+        if let Some(held) = self.held.take() {
+            self.waiting.extend_from_slice(&held);
+        }
     }
 
     /// Takes everything that waits.
@@ -59,13 +74,27 @@ impl Outgoing {
 
     /// Bytes that wait or are being written.
     pub(super) fn bytes(&self) -> usize {
-        self.waiting.len() + self.writing_bytes
+        self.waiting.len() + self.held.as_ref().map_or(0, |held| held.len()) + self.writing_bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_can_be_kept_for_what_is_said_later() {
+        let mut outgoing = Outgoing::default();
+        outgoing.push(|out| out.push(b'a'));
+        outgoing.hold();
+        outgoing.push(|out| out.push(b'c'));
+        assert_eq!(outgoing.take().as_deref(), Some(&b"a"[..]));
+        outgoing.written();
+        outgoing.push(|out| out.push(b'd'));
+        assert_eq!((outgoing.take(), outgoing.bytes()), (None, 2));
+        outgoing.release(|out| out.push(b'b'));
+        assert_eq!(outgoing.take().as_deref(), Some(&b"bcd"[..]));
+    }
 
     #[test]
     fn what_is_being_written_counts_until_it_is() {

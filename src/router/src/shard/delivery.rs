@@ -1,9 +1,13 @@
 //! What a shard's leader holds of each session in memory: inbox, outbox, and the link that the session's stream is behind.
+//!
+//! A session that is being resumed is *fenced*: what its old stream still sends is not heard, so that the count that the new one is
+//! told, and goes on from, is final.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 use vesta_engine::SessionKey;
 use vesta_wire::attach::{Target, ToManager};
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId, Term};
@@ -35,6 +39,39 @@ struct Held {
     lagging: bool,
     /// Whether the session is about to end because its outbox is full: nothing is sent any more.
     overflowing: bool,
+    /// While the session is being resumed: told of each step towards its being [`Delivery::settled`].
+    fence: Option<Arc<Notify>>,
+}
+
+/// What a session comes to when it is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Its inbound frames up to here are done.
+    pub accepted: Sequence,
+    /// What was sent to its client and not acknowledged is not known here.
+    pub lacks: bool,
+}
+
+/// A session of which nothing is under way: it can go on over another stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The last frame that came from its client.
+    pub accepted: Sequence,
+    /// The last frame that was sent to it.
+    pub sent: Sequence,
+    /// The last of them that it is known to have got.
+    pub confirmed: Sequence,
+}
+
+/// What is left of a session that has ended.
+#[derive(Debug, Default)]
+pub struct Remains {
+    /// The link that its stream was behind.
+    pub link: Option<Arc<ManagerHandle>>,
+    /// What its client has not taken, oldest first.
+    pub undelivered: Vec<Arc<Envelope>>,
+    /// Its inbound frames up to here were done, where that is known.
+    pub accepted: Option<Sequence>,
 }
 
 /// How far a session has come at its manager, in both directions.
@@ -71,12 +108,59 @@ impl Delivery {
         }
     }
 
-    /// A manager says what it has of a session. Returns up to where its inbound frames are done; `None`: the leadership is over.
-    pub fn announced(&self, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) -> Option<Sequence> {
+    /// A manager says what it has of a session. `None`: the leadership is over.
+    pub fn announced(&self, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) -> Option<Announcement> {
         let mut sessions = self.sessions.lock();
         let held = sessions.as_mut()?.entry(key.number).or_insert_with(|| Held::inherited(key));
         self.attach(held, key, link, progress);
-        Some(held.inbox.get_or_insert_with(|| Inbox::from(progress.accepted)).accepted())
+        let accepted = held.inbox.get_or_insert_with(|| Inbox::from(progress.accepted)).accepted();
+        held.moved();
+        Some(Announcement { accepted, lacks: held.outbox.lacks(progress.delivered) })
+    }
+
+    /// A manager gives back what another leader had sent to a session: see [`Outbox::restore`].
+    pub fn restore(&self, number: u64, epoch: Epoch, last: Sequence, stanzas: Vec<Arc<Envelope>>) {
+        self.with(number, epoch, |held| {
+            held.outbox.restore(last, stanzas);
+            held.moved();
+        });
+    }
+
+    /// From now on nothing that the session's stream sends is heard. Returns what tells of each step towards its being settled;
+    /// `None`: the leadership is over.
+    pub fn fence(&self, key: SessionKey) -> Option<Arc<Notify>> {
+        let mut sessions = self.sessions.lock();
+        let held = sessions.as_mut()?.entry(key.number).or_insert_with(|| Held::inherited(key));
+        Some(held.fence.get_or_insert_default().clone())
+    }
+
+    /// How far the session has come, if all that its client had sent is done. `None`: not yet, or nobody has announced it here.
+    pub fn settled(&self, key: SessionKey) -> Option<Settled> {
+        let sessions = self.sessions.lock();
+        let held = sessions.as_ref()?.get(&key.number)?;
+        let inbox = held.inbox.as_ref().filter(|inbox| inbox.is_settled())?;
+        let (sent, confirmed) = held.outbox.progress()?;
+        Some(Settled { accepted: inbox.accepted(), sent, confirmed })
+    }
+
+    /// Whether it is known here what came from the session's client.
+    pub fn knows_inbox(&self, key: SessionKey) -> bool {
+        let sessions = self.sessions.lock();
+        sessions.as_ref().and_then(|held| held.get(&key.number)).is_some_and(|held| held.inbox.is_some())
+    }
+
+    /// A session goes on behind `link` in the epoch of `key`, and its client has everything up to `delivered`: the rest is sent again.
+    /// Returns the link that it was behind.
+    pub fn resumed(&self, key: SessionKey, link: Arc<ManagerHandle>, delivered: Sequence) -> Option<Arc<ManagerHandle>> {
+        let mut sessions = self.sessions.lock();
+        let held = sessions.as_mut()?.get_mut(&key.number)?;
+        held.epoch = Epoch(key.epoch);
+        held.fence = None;
+        let before = held.link.take();
+        held.lagging = false;
+        let progress = Progress { received: delivered, delivered, accepted: Sequence(0) };
+        self.attach(held, key, link, progress);
+        before
     }
 
     fn attach(&self, held: &mut Held, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) {
@@ -107,48 +191,55 @@ impl Delivery {
         }
     }
 
-    /// A session has ended. Returns its link, and what its client has not taken.
-    pub fn ended(&self, key: SessionKey) -> (Option<Arc<ManagerHandle>>, Vec<Arc<Envelope>>) {
+    /// A session has ended.
+    pub fn ended(&self, key: SessionKey) -> Remains {
         match self.sessions.lock().as_mut().and_then(|sessions| sessions.remove(&key.number)) {
-            Some(held) => (held.link, held.outbox.into_unconfirmed()),
-            None => (None, Vec::new()),
+            Some(held) => Remains {
+                accepted: held.inbox.map(|inbox| inbox.accepted()),
+                link: held.link,
+                undelivered: held.outbox.into_unconfirmed(),
+            },
+            None => Remains::default(),
         }
     }
 
-    /// The leadership is over: nothing is delivered or accepted from now on. Returns what no link was ever given, by session.
+    /// The leadership is over: nothing is delivered or accepted from now on. Returns what no manager has, by session.
     pub fn close(&self) -> Vec<(SessionKey, Vec<Arc<Envelope>>)> {
         let sessions = self.sessions.lock().take().unwrap_or_default();
-        let unsent = sessions
+        let alone = sessions
             .into_iter()
-            .map(|(number, held)| (SessionKey { number, epoch: held.epoch.0 }, held.outbox.into_unsent()));
-        unsent.filter(|(_, stanzas)| !stanzas.is_empty()).collect()
+            .map(|(number, held)| (SessionKey { number, epoch: held.epoch.0 }, held.into_what_no_manager_has()));
+        alone.filter(|(_, stanzas)| !stanzas.is_empty()).collect()
     }
 
-    /// An inbound frame has come. `None`: the session is not held here in this epoch, or was not announced yet.
+    /// An inbound frame has come. `None`: the session is not held here in this epoch, was not announced yet, or is being resumed.
     pub fn arrive(&self, number: u64, epoch: Epoch, sequence: Sequence) -> Option<Arrival> {
         let mut sessions = self.sessions.lock();
-        let held = sessions.as_mut()?.get_mut(&number).filter(|held| held.epoch == epoch)?;
+        let held = sessions.as_mut()?.get_mut(&number).filter(|held| held.epoch == epoch && held.fence.is_none())?;
         Some(held.inbox.as_mut()?.arrive(sequence))
     }
 
     /// An inbound frame is done with: the manager is told when the prefix has grown.
     pub fn finish(&self, number: u64, epoch: Epoch, sequence: Sequence) {
-        let mut sessions = self.sessions.lock();
-        let held = sessions.as_mut().and_then(|held| held.get_mut(&number));
-        let Some(held) = held.filter(|held| held.epoch == epoch) else { return };
-        if let Some(accepted) = held.inbox.as_mut().and_then(|inbox| inbox.finish(sequence))
-            && let Some(link) = &held.link
-        {
-            link.accept(self.id(number), epoch, accepted);
-        }
+        self.with(number, epoch, |held| {
+            let Some(accepted) = held.inbox.as_mut().and_then(|inbox| inbox.finish(sequence)) else { return };
+            if let Some(link) = &held.link {
+                link.accept(self.id(number), epoch, accepted);
+            }
+            held.moved();
+        });
     }
 
     /// The manager confirms what it has delivered.
     pub fn confirm(&self, number: u64, epoch: Epoch, sequence: Sequence) {
+        self.with(number, epoch, |held| held.outbox.confirm(sequence));
+    }
+
+    fn with(&self, number: u64, epoch: Epoch, act: impl FnOnce(&mut Held)) {
         let mut sessions = self.sessions.lock();
         let held = sessions.as_mut().and_then(|held| held.get_mut(&number));
         if let Some(held) = held.filter(|held| held.epoch == epoch) {
-            held.outbox.confirm(sequence);
+            act(held);
         }
     }
 
@@ -160,10 +251,8 @@ impl Delivery {
         let mut sessions = self.sessions.lock();
         let sessions = sessions.as_mut()?;
         for key in targets {
+            // Whatever its epoch: the session is the same when another stream takes it over meanwhile.
             let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(*key));
-            if held.epoch != Epoch(key.epoch) {
-                continue;
-            }
             if !held.take(stanza) {
                 if !std::mem::replace(&mut held.overflowing, true) {
                     overflowing.push(*key);
@@ -223,6 +312,22 @@ impl Held {
             link: None,
             lagging: false,
             overflowing: false,
+            fence: None,
+        }
+    }
+
+    /// Something has come a step further that somebody who resumes the session may wait for.
+    fn moved(&self) {
+        if let Some(fence) = &self.fence {
+            fence.notify_waiters();
+        }
+    }
+
+    /// What was handed to a manager that is there is with it too.
+    fn into_what_no_manager_has(self) -> Vec<Arc<Envelope>> {
+        match self.link {
+            Some(_) => self.outbox.into_unsent(),
+            None => self.outbox.into_unconfirmed(),
         }
     }
 
@@ -314,7 +419,8 @@ mod tests {
         delivery.deliver(&[KEY], &message("a"));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
         let progress = Progress { received: Sequence(9), delivered: Sequence(9), accepted: Sequence(4) };
-        assert_eq!(delivery.announced(KEY, link.clone(), progress), Some(Sequence(4)));
+        let announcement = delivery.announced(KEY, link.clone(), progress);
+        assert_eq!(announcement.map(|it| it.accepted), Some(Sequence(4)));
         let Some(ToManager::Deliver { targets, .. }) = delivery.next_lagging(1, &link) else { panic!("nothing") };
         assert_eq!(targets[0].sequence, Sequence(10));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(5)), Some(Arrival::Next));
@@ -338,7 +444,7 @@ mod tests {
         delivery.deliver(&[KEY], &message("a"));
         delivery.deliver(&[KEY], &message("b"));
         delivery.confirm(1, Epoch(1), Sequence(1));
-        assert_eq!(delivery.ended(KEY).1, [message("b")]);
+        assert_eq!(delivery.ended(KEY).undelivered, [message("b")]);
     }
 
     #[test]
@@ -378,7 +484,7 @@ mod tests {
         let overflowing: usize =
             (0..more).filter_map(|_| delivery.deliver(&[KEY], &message("more"))).map(|keys| keys.len()).sum();
         assert_eq!(overflowing, 1);
-        assert_eq!(delivery.ended(KEY).1.len(), more + 1);
+        assert_eq!(delivery.ended(KEY).undelivered.len(), more + 1);
     }
 
     #[test]

@@ -20,5 +20,6 @@ pub mod outbox;
 pub mod ports;
 pub mod process;
 pub mod queue;
+pub mod resuming;
 pub mod state;
 pub mod work;

@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::oneshot;
 use vesta_engine::engine::{AdminCommand, AdminError};
 use vesta_engine::{Session, SessionKey};
-use vesta_wire::attach::{EndReason, RequestId};
+use vesta_wire::attach::{EndReason, RequestId, Resumable};
 use vesta_wire::forward::IngressId;
 use vesta_wire::{Epoch, Sequence, ShardId, StreamId};
 use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
+use super::resuming::Resume;
 use crate::links::managers::ManagerHandle;
 use crate::links::owner::Answers;
 
@@ -48,6 +49,31 @@ pub enum Work {
         resource: Option<String>,
         /// The stream.
         stream: StreamId,
+    },
+    /// A session's client has asked to be able to resume it.
+    MakeResumable {
+        /// The session.
+        session: SessionKey,
+        /// The place from which on its client counts.
+        place: Sequence,
+        /// How.
+        resumable: Resumable,
+        /// The frame's.
+        token: Token,
+    },
+    /// Another stream resumes a session. All that its old one had sent is done.
+    Resume {
+        /// The session, as it was when it was looked at.
+        key: SessionKey,
+        /// Who asks.
+        resume: Resume,
+    },
+    /// The connection of a session that can be resumed is lost.
+    Detach {
+        /// The session's number.
+        session: u64,
+        /// Its epoch.
+        epoch: Epoch,
     },
     /// A session's stream has ended at its manager, or its manager is lost.
     StreamEnded {
@@ -112,7 +138,14 @@ impl Work {
         match self {
             Work::Inbound(_) | Work::Bind { .. } | Work::Administer { .. } | Work::Register { .. } => true,
             Work::StreamEnded { said_by, .. } => said_by.is_none(),
-            Work::Outbound { .. } | Work::Rejected { .. } | Work::Close { .. } | Work::Ended { .. } => false,
+            // A client's wish: it may try again.
+            Work::Resume { .. } => true,
+            Work::Outbound { .. }
+            | Work::Rejected { .. }
+            | Work::MakeResumable { .. }
+            | Work::Detach { .. }
+            | Work::Close { .. }
+            | Work::Ended { .. } => false,
         }
     }
 

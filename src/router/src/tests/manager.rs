@@ -188,6 +188,7 @@ impl Manager {
             Some(
                 reply @ (ToManager::Answered { request, .. }
                 | ToManager::Bound { request, .. }
+                | ToManager::Resumed { request, .. }
                 | ToManager::Registered { request, .. }),
             ) => {
                 self.replies.insert(request, reply);
@@ -229,7 +230,7 @@ impl Manager {
     fn announced(&mut self, id: SessionId, outcome: Announced) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match outcome {
-            Announced::Continues { accepted } => {
+            Announced::Continues { accepted, .. } => {
                 session.announced = false;
                 while session.accepted < accepted.0 && session.window.pop_front().is_some() {
                     session.accepted += 1;
