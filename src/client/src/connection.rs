@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use vesta_xmpp::{Envelope, FullJid};
 
 use crate::client::SessionInfo;
-use crate::config::Config;
+use crate::config::{Config, Endpoint};
 use crate::event::Event;
 use crate::management::{Input, Management};
 use crate::pending::{Pending, Reply};
@@ -72,6 +72,7 @@ impl Connection {
             if let Beginning::Bound(established, _) = &beginning {
                 own = established.jid.clone();
             }
+            let endpoint = stream.endpoint().cloned();
             let error = match Session::new(&mut self, stream, own.clone()).run(beginning).await {
                 End::Asked => break End::Asked,
                 End::Lost(error) => error,
@@ -81,7 +82,8 @@ impl Connection {
             if self.management.resumption().is_none() {
                 self.end_session();
             }
-            match self.reconnect(error).await {
+            let silent = endpoint.filter(|_| matches!(error, Error::TimedOut(_)));
+            match self.reconnect(error, silent).await {
                 Ok(renewed) => (stream, beginning) = renewed,
                 Err(end) => break end,
             }
@@ -95,8 +97,8 @@ impl Connection {
         self.pending = Pending::default();
     }
 
-    /// Tries until there is a connection again.
-    async fn reconnect(&mut self, mut error: Error) -> Result<(Stream, Beginning), End> {
+    /// Tries until there is a connection again; at an endpoint that has fallen silent only if no other lets us in.
+    async fn reconnect(&mut self, mut error: Error, silent: Option<Endpoint>) -> Result<(Stream, Beginning), End> {
         if self.config.reconnect.is_some() && error.may_pass() {
             self.undelivered.push_back(Event::Disconnected(error.clone()));
         }
@@ -106,11 +108,11 @@ impl Connection {
             let Some(pause) = backoff.and_then(|backoff| backoff.pause(attempt, random::number())) else {
                 return Err(End::Lost(error));
             };
-            let config = self.config.clone();
+            let (config, silent) = (self.config.clone(), silent.clone());
             let (resumption, location) = (self.management.resumption(), self.management.location().map(str::to_owned));
             let connecting = async move {
                 sleep(pause).await;
-                Box::pin(Stream::resume(&config, resumption, location.as_deref())).await
+                Box::pin(Stream::resume(&config, resumption, location.as_deref(), silent)).await
             };
             match self.while_away(connecting).await {
                 Some(Ok(renewed)) => return Ok(renewed),

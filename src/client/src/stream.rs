@@ -44,6 +44,8 @@ pub struct Stream {
     transport: Box<dyn Transport>,
     input: Input,
     limits: Limits,
+    /// Where it goes, if it was dialled.
+    endpoint: Option<Endpoint>,
     tls: Option<TlsInfo>,
     bindings: ChannelBindings,
 }
@@ -105,11 +107,13 @@ impl Stream {
         Ok((stream, beginning.established()?))
     }
 
-    /// As [`Stream::connect`], and goes on with an earlier stream if the server lets us; `location` is tried first.
+    /// As [`Stream::connect`], and goes on with an earlier stream if the server lets us. `location` is tried first, `silent` last:
+    /// an endpoint that did not answer.
     pub(crate) async fn resume(
         config: &Config,
         resumption: Option<Resumption>,
         location: Option<&str>,
+        silent: Option<Endpoint>,
     ) -> Result<(Self, Beginning), Error> {
         let mut endpoints = discovery::endpoints(config).await?;
         let security = endpoints.first().map_or(Security::StartTls, |first| first.security);
@@ -117,6 +121,7 @@ impl Stream {
             endpoints.retain(|endpoint| *endpoint != named);
             endpoints.insert(0, named);
         }
+        endpoints.sort_by_key(|endpoint| silent.as_ref() == Some(endpoint));
         Self::begin(config, endpoints, resumption).await
     }
 
@@ -166,7 +171,7 @@ impl Stream {
             .map_err(|error| failed(error.to_string()))?;
         // Stanzas are written whole: waiting for more to send only delays them.
         connection.set_nodelay(true)?;
-        let mut stream = Self::over(connection, config);
+        let mut stream = Self { endpoint: Some(endpoint.clone()), ..Self::over(connection, config) };
         if endpoint.security == Security::DirectTls {
             let handshake = stream.secure(config, true);
             timeout(config.timeouts.negotiate, handshake).await.map_err(|_| Error::TimedOut("the TLS handshake"))??;
@@ -181,6 +186,7 @@ impl Stream {
             transport: Box::new(transport),
             input: Input::new(limits),
             limits,
+            endpoint: None,
             tls: None,
             bindings: ChannelBindings::default(),
         }
@@ -269,6 +275,11 @@ impl Stream {
     /// Begins a new stream on the same connection: the next item is the server's header.
     pub fn restart(&mut self) {
         self.input.scanner = Scanner::new(self.limits);
+    }
+
+    /// Where it goes; `None` if it was not dialled.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref()
     }
 
     /// What TLS has negotiated; `None` in clear.

@@ -9,7 +9,7 @@ use crate::{http, postgres};
 /// A fault (in brackets: the number in the list of faults that the design was made for).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection manager with the most clients is killed (F1).
+    /// The connection manager with the most clients is killed (F1), and comes back when all have gone on at another.
     KillManager,
     /// The router that leads the most shards is killed (F2).
     KillLeader,
@@ -17,7 +17,7 @@ pub enum Fault {
     CrashDatabase,
     /// The router that leads the most shards sleeps, and wakes (F9).
     PauseLeader,
-    /// The connection manager with the most clients sleeps, and wakes (F9).
+    /// The connection manager with the most clients sleeps (F9), and wakes when all have gone on at another.
     PauseManager,
     /// The connections of the clients of one connection manager are cut.
     CutClients,
@@ -84,11 +84,13 @@ impl Scene<'_> {
             Fault::KillManager => {
                 let manager = self.busiest_manager();
                 self.clients_notice(async |scene| scene.cluster.managers[manager].process.kill().await).await;
+                self.crew.goes_on(0).await;
                 self.cluster.managers[manager].restart();
             }
             Fault::PauseManager => {
                 let manager = self.busiest_manager();
                 self.clients_notice(async |scene| scene.cluster.managers[manager].process.signal("STOP").await).await;
+                self.crew.goes_on(0).await;
                 self.cluster.managers[manager].process.signal("CONT").await;
             }
             Fault::CutClients => {

@@ -91,6 +91,7 @@ impl<'a> Session<'a> {
                 self.connection.pending = Pending::default();
                 while self.connection.answered.try_recv().is_ok() {}
                 if let Some(failed) = refusal {
+                    tracing::info!(reason = ?failed.condition, "the session does not go on");
                     self.step_management(Input::NotResumed(failed))?;
                 }
                 let offered = established.offers_management();

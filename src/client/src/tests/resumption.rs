@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use vesta_xmpp::Jid;
 
 use super::server::{LoginServer, Script, config};
-use crate::{Backoff, Client, Config, Error, Event, Events, Management, Security, stanza};
+use crate::{Backoff, Client, Config, Error, Event, Events, Keepalive, Management, Security, stanza};
 
 /// Two endpoints of a server.
 struct Endpoints {
@@ -137,6 +137,19 @@ async fn the_location_that_the_server_names_is_tried_first() {
     server.say("<resumed xmlns='urn:xmpp:sm:3' previd='one' h='0'/>").await;
     assert_eq!(next(&mut events).await, "disconnected");
     assert_eq!(next(&mut events).await, "resumed");
+}
+
+/// An endpoint that does not answer is not waited for twice.
+#[tokio::test]
+async fn an_endpoint_that_fell_silent_is_tried_last() {
+    let (endpoints, config) = Endpoints::open().await;
+    let keepalive = Keepalive::Ping(Duration::from_secs(1));
+    let (_client, mut events, server) = endpoints.log_in(Config { keepalive, ..config }).await;
+    assert_eq!(next(&mut events).await, "disconnected");
+    let mut second = accept(&endpoints.two).await;
+    second.say("<resumed xmlns='urn:xmpp:sm:3' previd='one' h='0'/>").await;
+    assert_eq!(next(&mut events).await, "resumed");
+    drop(server);
 }
 
 /// A request outlives the connection with the session that it belongs to.
