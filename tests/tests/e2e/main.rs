@@ -4,6 +4,7 @@
 mod faults;
 mod ledger;
 mod operations;
+mod peers;
 mod slixmpp;
 mod threats;
 mod tidy;
