@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// When a silent peer is looked after.
     pub liveness: LivenessConfig,
+    /// Whether clients may resume their sessions.
+    pub resumption: Resumption,
     /// How long a request to a router may take before the client is told to try again later. Longer than a fail-over of the database,
     /// shorter than [`LimitsConfig::authentication_timeout`], which closes the stream.
     pub request_timeout: Duration,
@@ -59,6 +61,7 @@ impl Config {
             features: Bytes::new(),
             limits: LimitsConfig::default(),
             liveness: LivenessConfig::default(),
+            resumption: Resumption::default(),
             request_timeout: Duration::from_secs(25),
         }
     }
@@ -84,6 +87,22 @@ pub struct HostCertificate {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
+}
+
+/// Whether clients may resume their sessions (XEP-0198 §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// For how long after the loss of a connection; a client may wish for less. Zero: not at all. Until then the session's outbox is kept
+    /// in memory, at the router and here.
+    pub within: Duration,
+    /// Where clients are told to come back to: `host:port`. They may come back anywhere.
+    pub location: Option<String>,
+}
+
+impl Default for Resumption {
+    fn default() -> Self {
+        Self { within: Duration::from_secs(300), location: None }
+    }
 }
 
 /// What bounds peers. Where it says "slows", the peer's socket is read later and no error is sent.

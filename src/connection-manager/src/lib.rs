@@ -26,7 +26,7 @@ mod tests;
 mod tls;
 mod uplink;
 
-pub use config::{Config, HostCertificate, LimitsConfig, LivenessConfig, Rate, TlsConfig};
+pub use config::{Config, HostCertificate, LimitsConfig, LivenessConfig, Rate, Resumption, TlsConfig};
 pub use manager::{Addresses, ConnectionManager, Handle, StartError};
 pub use metrics::{Metrics, register};
 pub use tls::TlsError;

@@ -97,6 +97,8 @@ pub struct Metrics {
     pub unaccepted: Gauge,
     /// Bytes waiting to be written to clients.
     pub outgoing_bytes: Gauge,
+    /// Sessions that wait here for their client to resume them.
+    pub detached: Gauge,
     /// Links to routers that are up.
     pub links: Gauge,
     /// Frames that were refused: of an older term, twice, or behind a gap.
@@ -135,6 +137,7 @@ pub fn register(metrics: &Metrics, registry: &mut Registry) {
     registry.register("xmpp_server_limits", "Limits that were hit", m.limits);
     registry.register("xmpp_session_unaccepted", "Stanzas of clients that no router has accepted yet", m.unaccepted);
     registry.register("xmpp_session_outgoing_bytes", "Bytes waiting for clients", m.outgoing_bytes);
+    registry.register("xmpp_session_detached", "Sessions whose connection is lost and may be resumed", m.detached);
     registry.register("vesta_uplink_links", "Links to routers that are up", m.links);
     registry.register("vesta_uplink_frames_refused", "Frames of routers that were refused", m.frames_refused);
 }

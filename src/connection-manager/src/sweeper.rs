@@ -1,4 +1,4 @@
-//! One task that looks after all silent peers: no connection has a timer of its own.
+//! One task that looks after all silent peers: no connection has a timer of its own, and no session that waits for its client.
 
 use std::sync::Arc;
 
@@ -26,12 +26,22 @@ fn sweep(shared: &Shared, config: &LivenessConfig, now_s: u32) {
         let waiting = session.waiting();
         all.unaccepted += waiting.unaccepted;
         all.outgoing_bytes += waiting.outgoing_bytes;
+        all.detached += waiting.detached;
+        if waiting.detached > 0 {
+            // No router has said that its time is over, for long after that.
+            if session.is_forgotten(now_s) {
+                shared.uplink.forget(session);
+            }
+            return;
+        }
+        session.ask_at_last();
         if look_after(session, config, now_s) {
             shared.metrics.limit(LimitLabel::Idle);
         }
     });
     shared.metrics.unaccepted.set(all.unaccepted as i64);
     shared.metrics.outgoing_bytes.set(all.outgoing_bytes as i64);
+    shared.metrics.detached.set(all.detached as i64);
 }
 
 /// Whether the stream is ended for its silence.

@@ -190,6 +190,12 @@ impl Engine {
         }
     }
 
+    /// A session's client may have missed presence: it is told anew, as with its initial presence (RFC 6121 §4.2.2).
+    pub async fn refresh(&self, account: &mut Account, session: &Arc<Session>, ports: &dyn Ports) {
+        let Some(mut context) = self.context(account, None, ports) else { return };
+        presence::refresh(&mut context, session).await;
+    }
+
     /// Stanzas that a session's client never took, in order: RFC 6121 §8 again, without that session.
     pub async fn undelivered(&self, account: &mut Account, stanzas: Vec<Arc<Envelope>>, ports: &dyn Ports) {
         let Some(mut context) = self.context(account, None, ports) else { return };

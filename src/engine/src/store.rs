@@ -99,7 +99,7 @@ pub enum Change {
     LogWait(LogId),
     /// Every entry up to this one waits no longer: those that the archive does not show are forgotten.
     LogSettle {
-        /// The last one.
+        /// The last one: an id that was given already, so that a repetition settles nothing that comes behind.
         up_to: LogId,
     },
     /// Sets a value of a module: private XML, a vCard, the last activity.
@@ -174,7 +174,8 @@ pub trait Store: Send + Sync + 'static {
     async fn write(&self, fence: Fence, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// As [`Store::write`], without waiting: `done` is told when the changes are durable, or that they can't be. Writes of one
-    /// account are done in the order of the calls; `done` is called in that order too, on any thread, and must not block.
+    /// account are done in the order of the calls; `done` is called in that order too, on any thread, and must not block. A write
+    /// for which there is no room has failed before this returns.
     fn submit(
         &self,
         fence: Fence,

@@ -18,6 +18,7 @@ struct Reason {
 #[derive(Debug, Default)]
 pub struct RouterMetrics {
     bound: Counter,
+    resumed: Counter,
     routed: Counter,
     forwarded: Counter,
     bounced: Counter,
@@ -29,6 +30,8 @@ pub struct RouterMetrics {
     pub led_shards: Gauge<i64, AtomicI64>,
     /// Sessions in the shards that this node leads.
     pub sessions: Gauge<i64, AtomicI64>,
+    /// Those of them that wait for their client to resume them.
+    pub detached: Gauge<i64, AtomicI64>,
     /// Connection managers attached.
     pub managers: Gauge<i64, AtomicI64>,
     /// Stanzas that wait for the leader of another shard, or are on their way to it.
@@ -40,6 +43,7 @@ impl RouterMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("vesta_router");
         registry.register("sessions_bound", "Sessions bound since start", self.bound.clone());
+        registry.register("sessions_resumed", "Sessions resumed over another stream since start", self.resumed.clone());
         registry.register("stanzas_routed", "Stanzas given to the owner of their address", self.routed.clone());
         registry.register("stanzas_forwarded", "Stanzas sent to other routers", self.forwarded.clone());
         registry.register("stanzas_bounced", "Stanzas that came back as an error", self.bounced.clone());
@@ -53,6 +57,11 @@ impl RouterMetrics {
         registry.register("authentications", "SASL questions answered, by outcome", self.authentications.clone());
         registry.register("led_shards", "Shards that this node leads", self.led_shards.clone());
         registry.register("sessions", "Sessions in the shards that this node leads", self.sessions.clone());
+        registry.register(
+            "sessions_detached",
+            "Sessions that wait for their client to resume them, in the shards that this node leads",
+            self.detached.clone(),
+        );
         registry.register("managers", "Connection managers attached", self.managers.clone());
         registry.register(
             "forward_queue",
@@ -64,6 +73,11 @@ impl RouterMetrics {
     /// A session was bound.
     pub fn bound(&self) {
         self.bound.inc();
+    }
+
+    /// A session went on over another stream.
+    pub fn resumed(&self) {
+        self.resumed.inc();
     }
 
     /// A stanza was given to the owner of its address.

@@ -1,5 +1,6 @@
-//! Ends the sessions that nobody will end otherwise: those of connection managers that are lost, and those that a manager that is
-//! there does not speak of. Sees to sessions that have ended and whose contacts were not told.
+//! Ends or detaches the sessions that nobody will end otherwise: those of connection managers that are lost, those that a manager
+//! that is there does not speak of, those that have waited for their client for long enough. Sees to sessions that have ended and
+//! whose contacts were not told.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,9 +28,12 @@ pub async fn run(router: Arc<Router>) {
     loop {
         tick.tick().await;
         let now = clock::instant();
-        let mut sessions = 0;
+        let (mut sessions, mut detached) = (0, 0);
         for leading in router.led_shards() {
-            sessions += leading.group.read(|machine| machine.0.len());
+            leading.group.read(|machine| {
+                sessions += machine.0.len();
+                detached += machine.0.all().filter(|record| record.detached().is_some()).count();
+            });
             for key in to_end(&leading, now) {
                 end(&leading, key);
             }
@@ -37,28 +41,53 @@ pub async fn run(router: Arc<Router>) {
         }
         router.managers.forget_lost(now, router.config.manager_grace);
         router.metrics.sessions.set(sessions as i64);
+        router.metrics.detached.set(detached as i64);
         router.metrics.managers.set(router.managers.links().len() as i64);
     }
+}
+
+/// What becomes of a session that nobody looks after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It ends.
+    Ends,
+    /// It waits for its client to resume it.
+    Detaches,
 }
 
 fn to_end(leading: &Leading, now: Instant) -> Vec<SessionKey> {
     leading.group.read(|machine| {
         let lost = machine.0.managers().filter(|(name, _)| is_lost(leading, name, now));
         let lost: Vec<_> = lost.map(|(name, _)| name.clone()).collect();
-        if lost.is_empty() && !is_settled(leading, now) {
-            return Vec::new();
-        }
-        let is_over = |it: &&Record| lost.contains(&it.manager) || is_silent(leading, it.session.key, &it.manager, now);
-        machine.0.all().filter(is_over).map(|record| record.session.key).take(AT_ONCE).collect()
+        let has_fate = |record: &&Record| fate_of(leading, record, lost.contains(&record.manager), now).is_some();
+        machine.0.all().filter(has_fate).map(|record| record.session.key).take(AT_ONCE).collect()
     })
 }
 
-/// Whether nobody will end a session but the sweep. To be asked among the events of its account: while one binds it, its manager
-/// may not have heard of it yet.
-pub fn is_abandoned(leading: &Leading, key: SessionKey) -> bool {
+/// What becomes of a session if nobody looks after it; `None`: somebody does. To be asked among the events of its account: while
+/// one binds it, its manager may not have heard of it yet.
+pub fn fate(leading: &Leading, key: SessionKey) -> Option<Fate> {
     let now = clock::instant();
+    leading.group.read(|machine| {
+        let record = machine.0.record(key)?;
+        fate_of(leading, record, is_lost(leading, &record.manager, now), now)
+    })
+}
+
+fn fate_of(leading: &Leading, record: &Record, is_lost: bool, now: Instant) -> Option<Fate> {
+    let key = record.session.key;
+    if let Some(resumption) = record.detached() {
+        let waits_for = Duration::from_secs(resumption.seconds.into());
+        return (leading.detached_for(key, now) >= waits_for).then_some(Fate::Ends);
+    }
+    let is_abandoned = is_lost || is_silent(leading, key, &record.manager, now);
+    is_abandoned.then_some(if record.resumption.is_some() { Fate::Detaches } else { Fate::Ends })
+}
+
+/// Whether the manager that a session was last at is lost.
+pub fn is_without_manager(leading: &Leading, key: SessionKey) -> bool {
     let manager = leading.group.read(|machine| machine.0.record(key).map(|record| record.manager.clone()));
-    manager.is_some_and(|manager| is_lost(leading, &manager, now) || is_silent(leading, key, &manager, now))
+    manager.is_some_and(|manager| is_lost(leading, &manager, clock::instant()))
 }
 
 fn is_lost(leading: &Leading, manager: &ManagerName, now: Instant) -> bool {

@@ -18,10 +18,18 @@
 //!                                    ←      Deliver 1 (and to whom else on this manager)
 //!   Delivered 1                      →
 //!   Inbound 4 (Ended)                →
+//!
+//!   Inbound 2 (Resumable)            →
+//!   Detached                         →
+//! another manager, later:
+//!   Resume                           →
+//!                                    ←      Resumed (the session in its next epoch)
 //! ```
 
 use std::sync::Arc;
 
+use vesta_xmpp::client_state::ClientState;
+use vesta_xmpp::management::Refusal;
 use vesta_xmpp::sasl::{Answer, Question};
 use vesta_xmpp::{BareJid, Envelope, FullJid, StanzaError, StreamError};
 
@@ -63,6 +71,21 @@ pub enum ToRouter {
         /// The stream, for the session's record.
         stream: StreamId,
     },
+    /// Resumes a session over another stream (XEP-0198 §5). Answered by [`ToManager::Resumed`] or [`ToManager::NotLeader`].
+    Resume {
+        /// To be repeated in the answer.
+        request: RequestId,
+        /// The authenticated account.
+        account: BareJid,
+        /// The session's number, as the client's id for resumption says.
+        session: u64,
+        /// The digest of that id.
+        digest: Digest,
+        /// How many stanzas the client says it got, modulo 2³².
+        handled: u32,
+        /// The stream, for the session's record.
+        stream: StreamId,
+    },
     /// In-band registration before authentication (XEP-0077). Answered by [`ToManager::Registered`].
     Register {
         /// To be repeated in the answer.
@@ -89,6 +112,37 @@ pub enum ToRouter {
         delivered: Sequence,
         /// The last [`ToRouter::Inbound`] that was accepted.
         accepted: Sequence,
+    },
+    /// What the manager has of a session and its client has not acknowledged, told to a leader that lacks it
+    /// ([`Announced::Continues`]). Pieces come from the newest to the oldest, each joined to the one before it.
+    Restore {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The place of the last of these stanzas; the others come before it, without gaps.
+        last: Sequence,
+        /// Oldest first.
+        stanzas: Vec<Arc<Envelope>>,
+    },
+    /// The connection of a session that can be resumed is lost: the session waits for its client. Said again after each
+    /// announcement. What the client sent before has been sent before.
+    Detached {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A session's client has become active or inactive (XEP-0352). Inactivity is said again after each announcement.
+    State {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// What it is.
+        state: ClientState,
+        /// Whether it has been so for a while: a leader that does not know of it has missed what another one held back.
+        since_before: bool,
     },
     /// Something from a session's client.
     Inbound {
@@ -125,6 +179,31 @@ pub enum Inbound {
     Rejected(Option<Arc<Envelope>>),
     /// The stream has ended; the session ends with it.
     Ended(EndReason),
+    /// From here on the client counts (XEP-0198 §3), and may resume the session. The event's own place is not counted, those behind it
+    /// are.
+    Resumable(Resumable),
+}
+
+/// SHA-256 of the secret in a client's id for resumption: only the client and, while the session is with it, its manager know
+/// the secret itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Digest(…)")
+    }
+}
+
+/// How a session can be resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumable {
+    /// What proves that it is the session's client.
+    pub digest: Digest,
+    /// For how long after the loss of its connection, in seconds.
+    pub seconds: u32,
+    /// The last [`ToManager::Deliver`] that is not counted.
+    pub sent_before: Sequence,
 }
 
 /// Why a session ended at its manager.
@@ -205,6 +284,13 @@ pub enum ToManager {
         /// The session, or why there is none.
         result: Result<BoundSession, StanzaError>,
     },
+    /// To [`ToRouter::Resume`].
+    Resumed {
+        /// The request's number.
+        request: RequestId,
+        /// The session, or why it does not go on.
+        result: Result<ResumedSession, Refusal>,
+    },
     /// To [`ToRouter::Register`].
     Registered {
         /// The request's number.
@@ -272,6 +358,23 @@ pub struct BoundSession {
     pub jid: FullJid,
 }
 
+/// A session that goes on over another stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResumedSession {
+    /// The session, in its new epoch: frames of the old one are refused from now on.
+    pub bound: BoundSession,
+    /// For how long it can be resumed once more, in seconds.
+    pub seconds: u32,
+    /// The last [`ToRouter::Inbound`]; all of them are done with.
+    pub accepted: Sequence,
+    /// The last of them that is not counted.
+    pub received_before: Sequence,
+    /// The last [`ToManager::Deliver`] that the client has got. The next one has the next number.
+    pub delivered: Sequence,
+    /// The last of them that is not counted.
+    pub sent_before: Sequence,
+}
+
 /// What became of an announced session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announced {
@@ -279,6 +382,8 @@ pub enum Announced {
     Continues {
         /// The last inbound frame that is done with.
         accepted: Sequence,
+        /// Whether the router lacks what the client has not acknowledged: then the manager restores it.
+        lacks: bool,
     },
     /// The shard does not know it, or knows a newer epoch: close the stream.
     Unknown,

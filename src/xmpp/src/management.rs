@@ -2,8 +2,7 @@
 //!
 //! From `<enabled/>` on both sides count the stanzas that they get, modulo 2³². A server's `<a h='n'/>` says that the client's
 //! first n stanzas are handled; with us that means that all they brought forth is done, durable where it has to be (design, P1).
-
-use std::fmt::Write as _;
+//! A stream that is resumed goes on counting where the one before it stopped.
 
 use crate::stanza_error::Condition;
 use crate::stream_error::StreamCondition;
@@ -68,15 +67,44 @@ pub fn feature() -> Element {
     Element::new(ns::STREAM_MANAGEMENT, "sm")
 }
 
-/// Appends `<enabled/>`: the stream is managed, and can't be resumed.
-pub fn write_enabled(out: &mut Vec<u8>) {
-    Element::new(ns::STREAM_MANAGEMENT, "enabled").write(out, ns::CLIENT);
+/// What a client needs to resume its stream (§3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumable {
+    /// The id to name then.
+    pub id: String,
+    /// For how long after the loss of its connection, in seconds.
+    pub max: u32,
+    /// Where it should connect to, if that matters: `host:port`.
+    pub location: Option<String>,
 }
 
-/// Appends `<failed/>`: what was asked for is not done (§3, §5).
-pub fn write_failed(out: &mut Vec<u8>, condition: Condition) {
+/// Appends `<enabled/>`: the stream is managed; without `resumable` it can't be resumed.
+pub fn write_enabled(out: &mut Vec<u8>, resumable: Option<&Resumable>) {
+    let mut enabled = Element::new(ns::STREAM_MANAGEMENT, "enabled");
+    if let Some(Resumable { id, max, location }) = resumable {
+        enabled = enabled.with("resume", "true").with("id", id.as_str()).with("max", max.to_string());
+        if let Some(location) = location {
+            enabled = enabled.with("location", location.as_str());
+        }
+    }
+    enabled.write(out, ns::CLIENT);
+}
+
+/// Appends `<resumed/>` (§5): the stream `previous` goes on, and so many of the client's stanzas are handled.
+pub fn write_resumed(out: &mut Vec<u8>, previous: &str, handled: u32) {
+    let resumed = Element::new(ns::STREAM_MANAGEMENT, "resumed").with("previd", previous);
+    resumed.with("h", handled.to_string()).write(out, ns::CLIENT);
+}
+
+/// Appends `<failed/>`: what was asked for is not done (§3, §5). `handled`: how many of the stanzas on a stream that can't be
+/// resumed were handled, where that is still known.
+pub fn write_failed(out: &mut Vec<u8>, condition: Condition, handled: Option<u32>) {
     let condition = Element::new(ns::STANZA_ERRORS, condition.name());
-    Element::new(ns::STREAM_MANAGEMENT, "failed").with_child(condition).write(out, ns::CLIENT);
+    let mut failed = Element::new(ns::STREAM_MANAGEMENT, "failed");
+    if let Some(handled) = handled {
+        failed = failed.with("h", handled.to_string());
+    }
+    failed.with_child(condition).write(out, ns::CLIENT);
 }
 
 /// Appends `<r/>`.
@@ -93,15 +121,29 @@ pub fn write_answer(out: &mut Vec<u8>, handled: u32) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the peer acknowledged {handled} stanzas, of {sent} sent")]
 pub struct TooMany {
-    handled: u32,
-    sent: u32,
+    /// What it says, modulo 2³².
+    pub handled: u32,
+    /// How many were sent, modulo 2³².
+    pub sent: u32,
+}
+
+/// Why a stream is not resumed (§5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `<failed/>`: the client may bind a resource anew.
+    Failed {
+        /// Why.
+        condition: Condition,
+        /// How many of its stanzas were handled, where that is still known.
+        handled: Option<u32>,
+    },
+    /// The client says that it got more than was sent: its new stream ends.
+    TooMany(TooMany),
 }
 
 impl From<TooMany> for StreamError {
     fn from(TooMany { handled, sent }: TooMany) -> Self {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = write!(text, "You acknowledged {handled} stanzas, but only {sent} were sent.");
+        let text = format!("You acknowledged {handled} stanzas, but only {sent} were sent.");
         let detail = Element::new(ns::STREAM_MANAGEMENT, "handled-count-too-high")
             .with("h", handled.to_string())
             .with("send-count", sent.to_string());
@@ -125,6 +167,11 @@ impl Counters {
     /// Counts what comes behind these places.
     pub fn new(received_before: u64, sent_before: u64) -> Self {
         Self { received_before, sent_before, acknowledged: sent_before }
+    }
+
+    /// Goes on counting where the client has acknowledged everything up to the place `acknowledged`.
+    pub fn with_acknowledged(self, acknowledged: u64) -> Self {
+        Self { acknowledged, ..self }
     }
 
     /// The `h` to tell, if everything from the client up to the place `accepted` is handled.

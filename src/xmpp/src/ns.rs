@@ -64,6 +64,8 @@ pub const OFFLINE: &str = "msgoffline";
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// XEP-0198: stream management.
 pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
+/// XEP-0352 client state indication.
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// XEP-0199: ping.
 pub const PING: &str = "urn:xmpp:ping";
 /// XEP-0202: entity time.

@@ -33,6 +33,7 @@ use crate::config::{Config, LimitsConfig};
 use crate::metrics::Metrics;
 use crate::tls::Certificates;
 use crate::uplink::Uplink;
+use crate::uplink::session::ResumptionConfig;
 use limits::{Admission, Admitted};
 use negotiate::Negotiation;
 
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     /// TLS handshakes that may be under way at once.
     pub(crate) handshakes: Semaphore,
     pub(crate) clock: Clock,
+    /// What clients that would like to resume their sessions are granted.
+    pub(crate) resumption: ResumptionConfig,
     /// The tasks of all connections.
     pub(crate) connections: TaskTracker,
     /// Ends connections that are not bound; the others are told through their sessions.
@@ -81,6 +84,10 @@ impl Shared {
             handshakes: Semaphore::new(limits.handshakes_max),
             limits,
             clock,
+            resumption: ResumptionConfig {
+                seconds: u32::try_from(config.resumption.within.as_secs()).unwrap_or(u32::MAX),
+                location: config.resumption.location.clone(),
+            },
             connections: TaskTracker::new(),
             stop: CancellationToken::new(),
         })

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 use vesta_wire::StreamId;
-use vesta_xmpp::negotiation::receiving::{Action, Event, Receiving};
+use vesta_xmpp::negotiation::receiving::{Action, Event, Receiving, Resumed};
 use vesta_xmpp::payload::register::Register;
 use vesta_xmpp::sasl::{Answer, ChannelBindings, Mechanism, Question, SaslCondition};
 use vesta_xmpp::scan::{Item, Scanner};
@@ -210,6 +210,9 @@ impl Negotiation {
                     Action::Restart => self.scanner = Scanner::new(self.scan_limits()),
                     Action::Ask(question) => next = Some(Event::Answered(self.ask(question).await?)),
                     Action::Bind { account, resource } => next = Some(self.bind(account, resource).await?),
+                    Action::Resume { account, previous, handled } => {
+                        next = Some(self.resume(account, &previous, handled).await?);
+                    }
                     Action::Register(stanza) => next = Some(Event::Registered(self.register(stanza).await?)),
                     Action::Established(_) => {
                         self.flush().await?;
@@ -323,6 +326,17 @@ impl Negotiation {
             }
             Err(error) => Err(error),
         }))
+    }
+
+    async fn resume(&mut self, account: BareJid, previous: &str, handled: u32) -> Result<Event, Over> {
+        self.flush().await?;
+        let span = info_span!(parent: &self.login, "resume a session");
+        let resumed = self.shared.uplink.resume(account, previous, handled, self.stream).instrument(span).await;
+        Ok(Event::Resumed(resumed.map(|(handle, handled)| {
+            let jid = handle.session().jid.clone();
+            self.bound = Some(handle);
+            Resumed { jid, handled }
+        })))
     }
 
     /// Begins the login's span. A client may try several mechanisms: the last one is told.

@@ -154,13 +154,18 @@ impl<S: Io> Client<S> {
         self.expect("</stream:features>").await
     }
 
-    /// From an encrypted connection to a bound resource.
-    pub(super) async fn log_in(&mut self, resource: &str) {
+    /// From an encrypted connection to an authenticated stream.
+    pub(super) async fn authenticate(&mut self) {
         self.open(HOSTS[0]).await;
         self.send(PLAIN).await;
         self.expect("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'").await;
         self.expect(">").await;
         self.open(HOSTS[0]).await;
+    }
+
+    /// From an encrypted connection to a bound resource.
+    pub(super) async fn log_in(&mut self, resource: &str) {
+        self.authenticate().await;
         self.send(&bind(resource)).await;
         self.expect("</iq>").await;
     }

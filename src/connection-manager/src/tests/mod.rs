@@ -7,6 +7,7 @@ mod client;
 mod hostile;
 mod login;
 mod management;
+mod resumption;
 mod router;
 mod sessions;
 mod tls;

@@ -105,14 +105,19 @@ impl Router {
         }
     }
 
-    /// Accepts one password and binds what is asked for as session `number`, epoch 1.
-    pub(super) async fn log_in(&mut self, number: u64) {
+    /// Accepts one password.
+    pub(super) async fn authenticate(&mut self) {
         let ToRouter::Ask { request, question: Question::Password { password, .. } } = self.next().await else {
             panic!("no password")
         };
         assert!(password.matches(b"r0m30"));
         let answer = Answer::Accepted { server_signature: Vec::new() };
         self.send(ToManager::Answered { request, answer }).await;
+    }
+
+    /// Accepts one password and binds what is asked for as session `number`, epoch 1.
+    pub(super) async fn log_in(&mut self, number: u64) {
+        self.authenticate().await;
         self.bind(number).await;
     }
 
@@ -126,7 +131,12 @@ impl Router {
 
     /// Sends `stanza` to session `number` as frame `sequence` of term `term`.
     pub(super) async fn deliver(&self, number: u64, term: u64, sequence: u64, stanza: Arc<Envelope>) {
-        let target = Target { session: number, epoch: Epoch(1), sequence: Sequence(sequence) };
+        self.deliver_in(1, number, term, sequence, stanza).await;
+    }
+
+    /// As [`Router::deliver`], to the session in its epoch `epoch`.
+    pub(super) async fn deliver_in(&self, epoch: u32, number: u64, term: u64, sequence: u64, stanza: Arc<Envelope>) {
+        let target = Target { session: number, epoch: Epoch(epoch), sequence: Sequence(sequence) };
         self.send(ToManager::Deliver { shard: SHARD, term: Term(term), targets: vec![target], stanza }).await;
     }
 

@@ -33,6 +33,12 @@ impl Uplink {
                     let _ = reply.send(Reply { frame, bound });
                 }
             }
+            ToManager::Resumed { request, ref result } => {
+                let bound = result.as_ref().ok().map(|resumed| self.add_resumed(resumed.clone(), link));
+                if let Some(reply) = link.take_pending(request) {
+                    let _ = reply.send(Reply { frame, bound });
+                }
+            }
             ToManager::NotLeader { request, leader } => {
                 self.observe([leader]);
                 // Whoever asked sees the sender dropped, and asks again.
@@ -70,7 +76,7 @@ impl Uplink {
         }
     }
 
-    fn deliver(&self, link: &Arc<RouterLink>, shard: ShardId, term: Term, targets: &[Target], stanza: &Envelope) {
+    fn deliver(&self, link: &Arc<RouterLink>, shard: ShardId, term: Term, targets: &[Target], stanza: &Arc<Envelope>) {
         let known = self.routes.read().term(shard);
         if term < known {
             self.metrics.frames_refused.inc_by(targets.len() as u64);
@@ -91,7 +97,7 @@ impl Uplink {
     }
 
     fn deliver_to(&self, session: &Arc<Session>, target: &Target, xml: &mut Shared<'_>) {
-        match session.deliver(target, self.outgoing_limits, |out| xml.write(out, session)) {
+        match session.deliver(target, xml.stanza, self.outgoing_limits, |out| xml.write(out, session)) {
             Delivery::Taken => {
                 self.metrics.stanzas_out.inc();
             }
@@ -118,13 +124,13 @@ fn disown(link: &RouterLink, session: SessionId, epoch: Epoch) {
 
 /// A stanza for one session or several: written once, where there are several and it has a `to` of its own.
 struct Shared<'a> {
-    stanza: &'a Envelope,
+    stanza: &'a Arc<Envelope>,
     sessions: usize,
     xml: Vec<u8>,
 }
 
 impl<'a> Shared<'a> {
-    fn new(stanza: &'a Envelope, sessions: usize) -> Self {
+    fn new(stanza: &'a Arc<Envelope>, sessions: usize) -> Self {
         Self { stanza, sessions, xml: Vec::new() }
     }
 

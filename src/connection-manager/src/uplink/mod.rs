@@ -9,7 +9,7 @@
 //! | [`session`] | where a connection and the links meet |
 //! | [`window`] | what came from a client and is not yet accepted |
 //! | [`outgoing`] | what waits to be written to a client |
-//! | [`management`] | XEP-0198: what is owed to a client, and asked of it |
+//! | [`management`], [`resumption`] | XEP-0198: what is owed to a client, and asked of it; by what it resumes |
 //! | [`backoff`] | pauses between attempts |
 //! | [`registry`] | all sessions |
 //! | [`frames`] | what routers send |
@@ -26,6 +26,7 @@ pub(crate) mod outgoing;
 mod peer;
 mod registry;
 mod requests;
+mod resumption;
 mod routes;
 pub(crate) mod session;
 pub(crate) mod window;
@@ -39,7 +40,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vesta_wire::attach::{BoundSession, EndReason, Leader};
+use vesta_wire::attach::{BoundSession, EndReason, Leader, ResumedSession};
 use vesta_wire::link::AttachDialer;
 use vesta_wire::{ManagerName, ShardId, StreamId};
 
@@ -121,6 +122,11 @@ impl Uplink {
         self.sessions.for_each(act);
     }
 
+    /// Forgets a session that nobody has spoken of for long.
+    pub(crate) fn forget(&self, session: &Arc<Session>) {
+        self.sessions.remove(session);
+    }
+
     /// Ends all links. What was not accepted is lost with this process.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
@@ -155,7 +161,15 @@ impl Uplink {
 
     /// A session that a router has just bound.
     fn add_session(self: &Arc<Self>, bound: BoundSession, link: &Arc<RouterLink>) -> BoundHandle {
-        let session = Session::new(bound, link, self.clock.now_s());
+        self.add(Session::new(bound, link, self.clock.now_s()))
+    }
+
+    /// A session that a router has just let go on over a stream of this manager.
+    fn add_resumed(self: &Arc<Self>, resumed: ResumedSession, link: &Arc<RouterLink>) -> BoundHandle {
+        self.add(Session::resumed(resumed, link, self.clock.now_s()))
+    }
+
+    fn add(self: &Arc<Self>, session: Arc<Session>) -> BoundHandle {
         if let Some(older) = self.sessions.insert(&session) {
             let error = vesta_xmpp::StreamError::new(vesta_xmpp::stream_error::StreamCondition::Conflict);
             older.closed(error);
@@ -167,7 +181,7 @@ impl Uplink {
     }
 }
 
-/// A live session, held by its connection. Dropping it ends the session.
+/// A live session, held by its connection. Dropping it ends the session, or detaches one that can be resumed.
 pub(crate) struct BoundHandle {
     session: Arc<Session>,
     uplink: Arc<Uplink>,

@@ -23,6 +23,8 @@ pub(crate) struct Batch {
 pub(super) struct Outgoing {
     waiting: Vec<u8>,
     waiting_stanzas: usize,
+    /// How much of it may go out before a place that is kept for a later word: see [`Outgoing::hold`].
+    barrier: Option<u32>,
     /// Of what the connection has taken and not yet written.
     writing_bytes: usize,
     writing_stanzas: usize,
@@ -40,12 +42,29 @@ impl Outgoing {
         self.waiting_stanzas += 1;
     }
 
+    /// Keeps the place behind what waits now: what comes later waits until [`Outgoing::release`].
+    pub(super) fn hold(&mut self) {
+        // What waits is bounded by [`OutgoingLimits`], far below 4 GiB.
+        self.barrier.get_or_insert(self.waiting.len() as u32);
+    }
+
+    /// Writes into the place that was kept; what is behind it goes on.
+    pub(super) fn release(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let behind = self.barrier.take().map(|at| self.waiting.split_off(at as usize));
+        write(&mut self.waiting);
+        self.waiting.extend_from_slice(&behind.unwrap_or_default());
+    }
+
     /// Takes everything that waits.
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
-        if self.waiting.is_empty() {
+        let behind = match &mut self.barrier {
+            Some(at) => self.waiting.split_off(std::mem::take(at) as usize),
+            None => Vec::new(),
+        };
+        let bytes = std::mem::replace(&mut self.waiting, behind);
+        if bytes.is_empty() {
             return None;
         }
-        let bytes = std::mem::take(&mut self.waiting);
         self.writing_bytes = bytes.len();
         self.writing_stanzas = std::mem::take(&mut self.waiting_stanzas);
         Some(bytes)
@@ -66,6 +85,20 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_can_be_kept_for_what_is_said_later() {
+        let mut outgoing = Outgoing::default();
+        outgoing.push(|out| out.push(b'a'));
+        outgoing.hold();
+        outgoing.push(|out| out.push(b'c'));
+        assert_eq!(outgoing.take().as_deref(), Some(&b"a"[..]));
+        outgoing.written();
+        outgoing.push(|out| out.push(b'd'));
+        assert_eq!((outgoing.take(), outgoing.bytes()), (None, 2));
+        outgoing.release(|out| out.push(b'b'));
+        assert_eq!(outgoing.take().as_deref(), Some(&b"bcd"[..]));
+    }
 
     #[test]
     fn what_is_being_written_counts_until_it_is() {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use vesta_wire::StreamId;
 use vesta_wire::attach::{RequestId, ToManager, ToRouter};
+use vesta_xmpp::management::{Counters, Refusal};
 use vesta_xmpp::sasl::{Answer, Question, SaslCondition};
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{BareJid, Envelope, StanzaError};
 
 use super::backoff::Backoff;
 use super::link::Reply;
-use super::{BoundHandle, Uplink};
+use super::{BoundHandle, Uplink, resumption};
 
 /// The first pause before asking again, where no news of a leader came.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -58,6 +59,31 @@ impl Uplink {
             }
             Some(Reply { frame: ToManager::Bound { result: Err(error), .. }, .. }) => Err(error),
             _ => Err(unavailable()),
+        }
+    }
+
+    /// Resumes an earlier session (XEP-0198 §5) whose id the client names, and how many stanzas it got there.
+    ///
+    /// # Errors
+    /// The router's, or `resource-constraint` where none answers in time.
+    pub(crate) async fn resume(
+        &self,
+        account: BareJid,
+        previous: &str,
+        handled: u32,
+        stream: StreamId,
+    ) -> Result<(BoundHandle, u32), Refusal> {
+        let failed = |condition| Refusal::Failed { condition, handled: None };
+        let (session, digest) = resumption::read(previous).ok_or(failed(Condition::ItemNotFound))?;
+        let ask = |request| ToRouter::Resume { request, account: account.clone(), session, digest, handled, stream };
+        match self.request(&account, ask).await {
+            Some(Reply { bound: Some(handle), frame: ToManager::Resumed { result: Ok(resumed), .. } }) => {
+                handle.session().set_stream(stream);
+                let counters = Counters::new(resumed.received_before.0, resumed.sent_before.0);
+                Ok((handle, counters.handled(resumed.accepted.0)))
+            }
+            Some(Reply { frame: ToManager::Resumed { result: Err(refusal), .. }, .. }) => Err(refusal),
+            _ => Err(failed(Condition::ResourceConstraint)),
         }
     }
 

@@ -22,6 +22,11 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// The window of a session that goes on behind what another manager has had accepted.
+    pub(super) fn from(accepted: Sequence) -> Self {
+        Self { accepted, ..Self::default() }
+    }
+
     /// Appends an event. The limit is for the reader of the socket to hold: see [`Window::has_room`].
     pub(super) fn push(&mut self, event: Inbound) {
         self.bytes += weight(&event);
@@ -82,7 +87,7 @@ impl Window {
 fn weight(event: &Inbound) -> usize {
     match event {
         Inbound::Stanza(stanza) | Inbound::Rejected(Some(stanza)) => stanza.weight(),
-        Inbound::Rejected(None) | Inbound::Ended(_) => 0,
+        Inbound::Rejected(None) | Inbound::Ended(_) | Inbound::Resumable(_) => 0,
     }
 }
 

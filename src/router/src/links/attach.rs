@@ -15,9 +15,10 @@ use vesta_xmpp::{BareJid, FullJid};
 use super::managers::{ManagerHandle, Next};
 use crate::clock;
 use crate::router::Router;
-use crate::shard::delivery::Progress;
+use crate::shard::delivery::{Announcement, Progress};
 use crate::shard::inbox::Arrival;
 use crate::shard::leading::{Leading, ShardMachine};
+use crate::shard::resuming::{self, Resume};
 use crate::shard::work::{Token, Work};
 
 /// How many frames are taken from a link at once.
@@ -149,6 +150,29 @@ fn take(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
                 leading.submit_or_refuse(&account, Work::Bind { manager: handle.clone(), request, resource, stream });
             }
         }
+        ToRouter::Resume { request, account, session, digest, handled, stream } => {
+            if let Some(leading) = leading_of(router, handle, request, &account) {
+                let manager = handle.clone();
+                resuming::begin(
+                    &leading,
+                    account,
+                    Resume { manager, request, number: session, digest, handled, stream },
+                );
+            }
+        }
+        ToRouter::Restore { session, epoch, last, stanzas } => {
+            if let Some(leading) = router.holding(session.shard) {
+                leading.delivery.restore(session.number, epoch, last, stanzas);
+            }
+        }
+        ToRouter::State { session, epoch, state, since_before } => {
+            if let Some(leading) = router.holding(session.shard)
+                && leading.delivery.set_state(session.number, epoch, state, since_before)
+            {
+                resuming::refresh(&leading, SessionKey { number: session.number, epoch: epoch.0 });
+            }
+        }
+        ToRouter::Detached { session, epoch } => detached(router, session, epoch),
         ToRouter::Register { request, account, stanza } => {
             if let Some(leading) = leading_of(router, handle, request, &account) {
                 let (manager, stanza) = (handle.clone(), Box::new(stanza));
@@ -213,12 +237,25 @@ fn inbound(
                 let ingress = IngressId { session, epoch, sequence, part: 0 };
                 Work::Rejected { session: key, answer, token: Token::of_session(&leading, ingress) }
             }
+            Inbound::Resumable(resumable) => {
+                let ingress = IngressId { session, epoch, sequence, part: 0 };
+                let token = Token::of_session(&leading, ingress);
+                Work::MakeResumable { session: key, place: sequence, resumable, token }
+            }
             Inbound::Ended(reason) => {
                 let said_by = Some((handle.clone(), sequence));
                 Work::StreamEnded { session: session.number, epoch, reason, said_by }
             }
         },
     );
+}
+
+fn detached(router: &Router, session: SessionId, epoch: Epoch) {
+    let Some(leading) = router.holding(session.shard) else { return };
+    let key = SessionKey { number: session.number, epoch: epoch.0 };
+    if let Some(account) = leading.account_of(key) {
+        leading.submit_or_refuse(&account, Work::Detach { session: session.number, epoch });
+    }
 }
 
 fn announce(
@@ -240,7 +277,7 @@ fn announce(
         return answer(Announced::Unknown);
     }
     match leading.delivery.announced(key, handle.clone(), progress) {
-        Some(accepted) => answer(Announced::Continues { accepted }),
+        Some(Announcement { accepted, lacks }) => answer(Announced::Continues { accepted, lacks }),
         None => not_leader(),
     }
 }

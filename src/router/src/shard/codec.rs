@@ -8,10 +8,11 @@ use bytes::Bytes;
 use prost::Message;
 use vesta_engine::session::Available;
 use vesta_engine::{Session, SessionChange, SessionKey, Timestamp};
+use vesta_wire::attach::Digest;
 use vesta_wire::{ManagerName, StreamId};
 use vesta_xmpp::{Envelope, FullJid, Jid};
 
-use super::state::{Command, Departed, Outcome, Record, ShardState};
+use super::state::{Command, Departed, Outcome, Record, Resumption, ShardState};
 
 /// Bytes that are no command, outcome or snapshot: a bug, or a node that is too old for what it reads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +58,7 @@ struct AvailableMessage {
 
 #[derive(Clone, PartialEq, Message)]
 struct CommandMessage {
-    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20")]
+    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20")]
     kind: Option<CommandKind>,
 }
 
@@ -79,6 +80,12 @@ enum CommandKind {
     RemoveDirected(ChangeMessage),
     #[prost(message, tag = "8")]
     Forget(KeysMessage),
+    #[prost(message, tag = "9")]
+    MakeResumable(MakeResumableMessage),
+    #[prost(message, tag = "10")]
+    Detach(DetachMessage),
+    #[prost(message, tag = "11")]
+    Resume(ResumeMessage),
     #[prost(message, tag = "20")]
     Carbons(CarbonsMessage),
 }
@@ -89,6 +96,47 @@ struct CarbonsMessage {
     key: Option<KeyMessage>,
     #[prost(bool, tag = "2")]
     carbons: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct MakeResumableMessage {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyMessage>,
+    #[prost(message, optional, tag = "2")]
+    resumption: Option<ResumptionMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct DetachMessage {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyMessage>,
+    #[prost(uint64, tag = "2")]
+    at_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResumeMessage {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyMessage>,
+    #[prost(message, optional, tag = "2")]
+    manager: Option<ManagerMessage>,
+    #[prost(uint64, tag = "3")]
+    stream: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResumptionMessage {
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    digest: Bytes,
+    #[prost(uint32, tag = "2")]
+    seconds: u32,
+    #[prost(uint64, tag = "3")]
+    received_before: u64,
+    #[prost(uint64, tag = "4")]
+    sent_before: u64,
+    #[prost(uint64, optional, tag = "5")]
+    detached_at_ms: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -137,13 +185,15 @@ struct RecordMessage {
     manager: Option<ManagerMessage>,
     #[prost(uint64, tag = "8")]
     stream: u64,
+    #[prost(message, optional, tag = "9")]
+    resumption: Option<ResumptionMessage>,
     #[prost(bool, tag = "20")]
     carbons: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct OutcomeMessage {
-    #[prost(oneof = "OutcomeKind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "OutcomeKind", tags = "1, 2, 3, 4, 5, 6")]
     kind: Option<OutcomeKind>,
 }
 
@@ -159,6 +209,8 @@ enum OutcomeKind {
     Changed(bool),
     #[prost(bool, tag = "5")]
     Unknown(bool),
+    #[prost(message, tag = "6")]
+    Resumed(KeyMessage),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -197,6 +249,16 @@ impl Command {
                 stream: stream.0,
                 at_ms: at.0,
             }),
+            Command::MakeResumable { key, resumption } => CommandKind::MakeResumable(MakeResumableMessage {
+                key: Some((*key).into()),
+                resumption: Some(resumption.into()),
+            }),
+            Command::Detach { key, at } => CommandKind::Detach(DetachMessage { key: Some((*key).into()), at_ms: at.0 }),
+            Command::Resume { key, manager, stream } => CommandKind::Resume(ResumeMessage {
+                key: Some((*key).into()),
+                manager: Some(manager.into()),
+                stream: stream.0,
+            }),
             Command::End { key } => CommandKind::End((*key).into()),
             Command::Forget { keys } => {
                 CommandKind::Forget(KeysMessage { keys: keys.iter().copied().map(KeyMessage::from).collect() })
@@ -219,6 +281,18 @@ impl Command {
                 manager: bind.manager.ok_or_else(|| missing("the manager"))?.into(),
                 stream: StreamId(bind.stream),
                 at: Timestamp(bind.at_ms),
+            }),
+            CommandKind::MakeResumable(message) => Ok(Command::MakeResumable {
+                key: key(message.key)?,
+                resumption: message.resumption.ok_or_else(|| missing("the resumption"))?.decode()?,
+            }),
+            CommandKind::Detach(message) => {
+                Ok(Command::Detach { key: key(message.key)?, at: Timestamp(message.at_ms) })
+            }
+            CommandKind::Resume(message) => Ok(Command::Resume {
+                key: key(message.key)?,
+                manager: message.manager.ok_or_else(|| missing("the manager"))?.into(),
+                stream: StreamId(message.stream),
             }),
             CommandKind::End(key) => Ok(Command::End { key: key.into() }),
             CommandKind::Forget(message) => {
@@ -264,6 +338,7 @@ impl Outcome {
                 session: Some((*session).into()),
                 replaced: replaced.map(KeyMessage::from),
             }),
+            Outcome::Resumed { session } => OutcomeKind::Resumed((*session).into()),
             Outcome::TooMany => OutcomeKind::TooMany(true),
             Outcome::Ended => OutcomeKind::Ended(true),
             Outcome::Changed => OutcomeKind::Changed(true),
@@ -281,6 +356,7 @@ impl Outcome {
             OutcomeKind::Bound(bound) => {
                 Ok(Outcome::Bound { session: key(bound.session)?, replaced: bound.replaced.map(SessionKey::from) })
             }
+            OutcomeKind::Resumed(session) => Ok(Outcome::Resumed { session: session.into() }),
             OutcomeKind::TooMany(_) => Ok(Outcome::TooMany),
             OutcomeKind::Ended(_) => Ok(Outcome::Ended),
             OutcomeKind::Changed(_) => Ok(Outcome::Changed),
@@ -337,7 +413,32 @@ impl RecordMessage {
             session: Arc::new(session),
             manager: self.manager.ok_or_else(|| missing("the manager"))?.into(),
             stream: StreamId(self.stream),
+            resumption: self.resumption.map(ResumptionMessage::decode).transpose()?.map(Box::new),
         })
+    }
+}
+
+impl ResumptionMessage {
+    fn decode(self) -> Result<Resumption, CodecError> {
+        Ok(Resumption {
+            digest: Digest(self.digest.as_ref().try_into().map_err(|_| missing("a digest of 32 bytes"))?),
+            seconds: self.seconds,
+            received_before: self.received_before,
+            sent_before: self.sent_before,
+            detached_at: self.detached_at_ms.map(Timestamp),
+        })
+    }
+}
+
+impl From<&Resumption> for ResumptionMessage {
+    fn from(resumption: &Resumption) -> Self {
+        Self {
+            digest: Bytes::copy_from_slice(&resumption.digest.0),
+            seconds: resumption.seconds,
+            received_before: resumption.received_before,
+            sent_before: resumption.sent_before,
+            detached_at_ms: resumption.detached_at.map(|at| at.0),
+        }
     }
 }
 
@@ -372,6 +473,7 @@ impl From<&Record> for RecordMessage {
             directed: session.directed.iter().map(Jid::to_string).collect(),
             manager: Some((&record.manager).into()),
             stream: record.stream.0,
+            resumption: record.resumption.as_deref().map(ResumptionMessage::from),
         }
     }
 }
@@ -436,6 +538,22 @@ mod tests {
                 stream: StreamId(5),
                 at: Timestamp(1_700_000_000_000),
             },
+            Command::MakeResumable {
+                key,
+                resumption: Resumption {
+                    digest: Digest([9; 32]),
+                    seconds: 300,
+                    received_before: 4,
+                    sent_before: 2,
+                    detached_at: Some(Timestamp(7)),
+                },
+            },
+            Command::Detach { key, at: Timestamp(8) },
+            Command::Resume {
+                key,
+                manager: ManagerName { name: "cm-2".into(), incarnation: 1 },
+                stream: StreamId(u64::MAX),
+            },
             Command::End { key },
             Command::Forget { keys: vec![key, SessionKey { number: 4, epoch: 1 }] },
             change(SessionChange::Presence(None)),
@@ -463,6 +581,7 @@ mod tests {
         outcomes.push(state.apply(again));
         outcomes.push(state.apply(Command::End { key: SessionKey { number: 2, epoch: 1 } }));
         outcomes.push(Outcome::TooMany);
+        outcomes.push(Outcome::Resumed { session: SessionKey { number: 2, epoch: 7 } });
         for outcome in outcomes {
             assert_eq!(Outcome::decode(&outcome.encode()).expect("readable"), outcome);
         }
@@ -470,6 +589,8 @@ mod tests {
         let key = state.all().next().expect("a session").session.key;
         state.apply(Command::Change { key, change: SessionChange::Presence(Some(available())) });
         state.apply(Command::Change { key, change: SessionChange::Carbons(true) });
+        let Command::MakeResumable { resumption, .. } = commands().remove(1) else { panic!("the second one does") };
+        state.apply(Command::MakeResumable { key, resumption });
         let read = ShardState::decode(&state.encode()).expect("readable");
         assert_eq!(read.all().collect::<Vec<_>>(), state.all().collect::<Vec<_>>());
         assert!(state.all_departed().count() > 0);

@@ -1,15 +1,21 @@
 //! What a shard's leader holds of each session in memory: inbox, outbox, and the link that the session's stream is behind.
+//!
+//! A session that is being resumed is *fenced*: what its old stream still sends is not heard, so that the count that the new one is
+//! told, and goes on from, is final.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 use vesta_engine::SessionKey;
 use vesta_wire::attach::{Target, ToManager};
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId, Term};
 use vesta_xmpp::Envelope;
+use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::hash::HashMap;
 
+use super::held_back::HeldBack;
 use super::inbox::{Arrival, Inbox};
 use super::outbox::Outbox;
 use crate::links::managers::ManagerHandle;
@@ -35,6 +41,41 @@ struct Held {
     lagging: bool,
     /// Whether the session is about to end because its outbox is full: nothing is sent any more.
     overflowing: bool,
+    /// What waits while the client is inactive (XEP-0352).
+    held_back: Option<Box<HeldBack>>,
+    /// While the session is being resumed: told of each step towards its being [`Delivery::settled`].
+    fence: Option<Arc<Notify>>,
+}
+
+/// What a session comes to when it is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Its inbound frames up to here are done.
+    pub accepted: Sequence,
+    /// What was sent to its client and not acknowledged is not known here.
+    pub lacks: bool,
+}
+
+/// A session of which nothing is under way: it can go on over another stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The last frame that came from its client.
+    pub accepted: Sequence,
+    /// The last frame that was sent to it.
+    pub sent: Sequence,
+    /// The last of them that it is known to have got.
+    pub confirmed: Sequence,
+}
+
+/// What is left of a session that has ended.
+#[derive(Debug, Default)]
+pub struct Remains {
+    /// The link that its stream was behind.
+    pub link: Option<Arc<ManagerHandle>>,
+    /// What its client has not taken, oldest first.
+    pub undelivered: Vec<Arc<Envelope>>,
+    /// Its inbound frames up to here were done, where that is known.
+    pub accepted: Option<Sequence>,
 }
 
 /// How far a session has come at its manager, in both directions.
@@ -71,12 +112,76 @@ impl Delivery {
         }
     }
 
-    /// A manager says what it has of a session. Returns up to where its inbound frames are done; `None`: the leadership is over.
-    pub fn announced(&self, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) -> Option<Sequence> {
+    /// A manager says what it has of a session. `None`: the leadership is over.
+    pub fn announced(&self, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) -> Option<Announcement> {
         let mut sessions = self.sessions.lock();
         let held = sessions.as_mut()?.entry(key.number).or_insert_with(|| Held::inherited(key));
         self.attach(held, key, link, progress);
-        Some(held.inbox.get_or_insert_with(|| Inbox::from(progress.accepted)).accepted())
+        let accepted = held.inbox.get_or_insert_with(|| Inbox::from(progress.accepted)).accepted();
+        held.moved();
+        Some(Announcement { accepted, lacks: held.outbox.lacks(progress.delivered) })
+    }
+
+    /// A manager gives back what another leader had sent to a session: see [`Outbox::restore`].
+    pub fn restore(&self, number: u64, epoch: Epoch, last: Sequence, stanzas: Vec<Arc<Envelope>>) {
+        self.with(number, epoch, |held| {
+            held.outbox.restore(last, stanzas);
+            held.moved();
+        });
+    }
+
+    /// From now on nothing that the session's stream sends is heard. Returns what tells of each step towards its being settled;
+    /// `None`: the leadership is over.
+    pub fn fence(&self, key: SessionKey) -> Option<Arc<Notify>> {
+        let mut sessions = self.sessions.lock();
+        let held = sessions.as_mut()?.entry(key.number).or_insert_with(|| Held::inherited(key));
+        Some(held.fence.get_or_insert_default().clone())
+    }
+
+    /// How far the session has come, if all that its client had sent is done. `None`: not yet, or nobody has announced it here.
+    pub fn settled(&self, key: SessionKey) -> Option<Settled> {
+        let sessions = self.sessions.lock();
+        let held = sessions.as_ref()?.get(&key.number)?;
+        let inbox = held.inbox.as_ref().filter(|inbox| inbox.is_settled())?;
+        let (sent, confirmed) = held.outbox.progress()?;
+        Some(Settled { accepted: inbox.accepted(), sent, confirmed })
+    }
+
+    /// Whether it is known here what came from the session's client.
+    pub fn knows_inbox(&self, key: SessionKey) -> bool {
+        let sessions = self.sessions.lock();
+        sessions.as_ref().and_then(|held| held.get(&key.number)).is_some_and(|held| held.inbox.is_some())
+    }
+
+    /// A session goes on behind `link` in the epoch of `key`, and its client has everything up to `delivered`: the rest is sent again.
+    /// Its client is active again; returns whether presence was missed, as [`Delivery::set_state`].
+    pub fn resumed(&self, key: SessionKey, link: Arc<ManagerHandle>, delivered: Sequence) -> bool {
+        let mut sessions = self.sessions.lock();
+        let Some(held) = sessions.as_mut().and_then(|held| held.get_mut(&key.number)) else { return false };
+        held.epoch = Epoch(key.epoch);
+        held.fence = None;
+        held.link = None;
+        held.lagging = false;
+        let missed = held.take_held_back();
+        let progress = Progress { received: delivered, delivered, accepted: Sequence(0) };
+        self.attach(held, key, link, progress);
+        missed
+    }
+
+    /// A session's client has become active or inactive. Returns whether it has missed presence, which was held back by an earlier
+    /// leader, and is to be told anew.
+    pub fn set_state(&self, number: u64, epoch: Epoch, state: ClientState, since_before: bool) -> bool {
+        let mut missed = false;
+        self.with(number, epoch, |held| match state {
+            ClientState::Inactive => {
+                held.held_back.get_or_insert_with(|| Box::new(HeldBack::new(since_before)));
+            }
+            ClientState::Active => {
+                missed = held.take_held_back();
+                held.lag(self.id(number));
+            }
+        });
+        missed
     }
 
     fn attach(&self, held: &mut Held, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) {
@@ -107,48 +212,55 @@ impl Delivery {
         }
     }
 
-    /// A session has ended. Returns its link, and what its client has not taken.
-    pub fn ended(&self, key: SessionKey) -> (Option<Arc<ManagerHandle>>, Vec<Arc<Envelope>>) {
+    /// A session has ended.
+    pub fn ended(&self, key: SessionKey) -> Remains {
         match self.sessions.lock().as_mut().and_then(|sessions| sessions.remove(&key.number)) {
-            Some(held) => (held.link, held.outbox.into_unconfirmed()),
-            None => (None, Vec::new()),
+            Some(held) => Remains {
+                accepted: held.inbox.map(|inbox| inbox.accepted()),
+                link: held.link,
+                undelivered: held.outbox.into_unconfirmed(),
+            },
+            None => Remains::default(),
         }
     }
 
-    /// The leadership is over: nothing is delivered or accepted from now on. Returns what no link was ever given, by session.
+    /// The leadership is over: nothing is delivered or accepted from now on. Returns what no manager has, by session.
     pub fn close(&self) -> Vec<(SessionKey, Vec<Arc<Envelope>>)> {
         let sessions = self.sessions.lock().take().unwrap_or_default();
-        let unsent = sessions
+        let alone = sessions
             .into_iter()
-            .map(|(number, held)| (SessionKey { number, epoch: held.epoch.0 }, held.outbox.into_unsent()));
-        unsent.filter(|(_, stanzas)| !stanzas.is_empty()).collect()
+            .map(|(number, held)| (SessionKey { number, epoch: held.epoch.0 }, held.into_what_no_manager_has()));
+        alone.filter(|(_, stanzas)| !stanzas.is_empty()).collect()
     }
 
-    /// An inbound frame has come. `None`: the session is not held here in this epoch, or was not announced yet.
+    /// An inbound frame has come. `None`: the session is not held here in this epoch, was not announced yet, or is being resumed.
     pub fn arrive(&self, number: u64, epoch: Epoch, sequence: Sequence) -> Option<Arrival> {
         let mut sessions = self.sessions.lock();
-        let held = sessions.as_mut()?.get_mut(&number).filter(|held| held.epoch == epoch)?;
+        let held = sessions.as_mut()?.get_mut(&number).filter(|held| held.epoch == epoch && held.fence.is_none())?;
         Some(held.inbox.as_mut()?.arrive(sequence))
     }
 
     /// An inbound frame is done with: the manager is told when the prefix has grown.
     pub fn finish(&self, number: u64, epoch: Epoch, sequence: Sequence) {
-        let mut sessions = self.sessions.lock();
-        let held = sessions.as_mut().and_then(|held| held.get_mut(&number));
-        let Some(held) = held.filter(|held| held.epoch == epoch) else { return };
-        if let Some(accepted) = held.inbox.as_mut().and_then(|inbox| inbox.finish(sequence))
-            && let Some(link) = &held.link
-        {
-            link.accept(self.id(number), epoch, accepted);
-        }
+        self.with(number, epoch, |held| {
+            let Some(accepted) = held.inbox.as_mut().and_then(|inbox| inbox.finish(sequence)) else { return };
+            if let Some(link) = &held.link {
+                link.accept(self.id(number), epoch, accepted);
+            }
+            held.moved();
+        });
     }
 
     /// The manager confirms what it has delivered.
     pub fn confirm(&self, number: u64, epoch: Epoch, sequence: Sequence) {
+        self.with(number, epoch, |held| held.outbox.confirm(sequence));
+    }
+
+    fn with(&self, number: u64, epoch: Epoch, act: impl FnOnce(&mut Held)) {
         let mut sessions = self.sessions.lock();
         let held = sessions.as_mut().and_then(|held| held.get_mut(&number));
         if let Some(held) = held.filter(|held| held.epoch == epoch) {
-            held.outbox.confirm(sequence);
+            act(held);
         }
     }
 
@@ -160,10 +272,12 @@ impl Delivery {
         let mut sessions = self.sessions.lock();
         let sessions = sessions.as_mut()?;
         for key in targets {
+            // Whatever its epoch: the session is the same when another stream takes it over meanwhile.
             let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(*key));
-            if held.epoch != Epoch(key.epoch) {
+            if held.held_back.as_mut().is_some_and(|held_back| held_back.keep(stanza)) {
                 continue;
             }
+            held.send_held_back(self.id(key.number));
             if !held.take(stanza) {
                 if !std::mem::replace(&mut held.overflowing, true) {
                     overflowing.push(*key);
@@ -223,6 +337,54 @@ impl Held {
             link: None,
             lagging: false,
             overflowing: false,
+            held_back: None,
+            fence: None,
+        }
+    }
+
+    /// Something has come a step further that somebody who resumes the session may wait for.
+    fn moved(&self) {
+        if let Some(fence) = &self.fence {
+            fence.notify_waiters();
+        }
+    }
+
+    /// What was handed to a manager that is there is with it too.
+    fn into_what_no_manager_has(self) -> Vec<Arc<Envelope>> {
+        let mut stanzas = match self.link {
+            Some(_) => self.outbox.into_unsent(),
+            None => self.outbox.into_unconfirmed(),
+        };
+        stanzas.extend(self.held_back.map(|mut held_back| held_back.take()).unwrap_or_default());
+        stanzas
+    }
+
+    /// What was held back goes before the next stanza.
+    fn send_held_back(&mut self, id: SessionId) {
+        let Some(stanzas) = self.held_back.as_mut().map(|held_back| held_back.take()) else { return };
+        self.take_all(&stanzas);
+        self.lag(id);
+    }
+
+    /// Where that is too much, the next stanza finds it so.
+    fn take_all(&mut self, stanzas: &[Arc<Envelope>]) {
+        for stanza in stanzas {
+            let _is_room = self.take(stanza);
+        }
+    }
+
+    /// The client is active: nothing is held back any more. Returns whether an earlier leader may have held something back.
+    fn take_held_back(&mut self) -> bool {
+        let Some(mut held_back) = self.held_back.take() else { return false };
+        self.take_all(&held_back.take());
+        held_back.missed
+    }
+
+    /// Has the link's writer send what the outbox holds, unless it is at it.
+    fn lag(&mut self, id: SessionId) {
+        if let Some(link) = self.link.as_ref().filter(|_| !self.lagging && self.outbox.has_unsent()) {
+            self.lagging = true;
+            link.lag(id);
         }
     }
 
@@ -314,20 +476,22 @@ mod tests {
         delivery.deliver(&[KEY], &message("a"));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
         let progress = Progress { received: Sequence(9), delivered: Sequence(9), accepted: Sequence(4) };
-        assert_eq!(delivery.announced(KEY, link.clone(), progress), Some(Sequence(4)));
+        let announcement = delivery.announced(KEY, link.clone(), progress);
+        assert_eq!(announcement.map(|it| it.accepted), Some(Sequence(4)));
         let Some(ToManager::Deliver { targets, .. }) = delivery.next_lagging(1, &link) else { panic!("nothing") };
         assert_eq!(targets[0].sequence, Sequence(10));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(5)), Some(Arrival::Next));
     }
 
     #[test]
-    fn an_old_epoch_is_not_heard() {
+    fn an_old_epoch_is_not_heard_and_what_was_meant_for_it_is_for_the_new_one() {
         let delivery = Delivery::new(ShardId(0), Term(1));
         let (link, mut receiver) = link(8);
         delivery.bound(SessionKey { number: 1, epoch: 2 }, link);
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
+        delivery.confirm(1, Epoch(1), Sequence(1));
         delivery.deliver(&[KEY], &message("a"));
-        assert_eq!(received(&mut receiver), []);
+        assert_eq!(received(&mut receiver), [(1, 1, "a".into())]);
     }
 
     #[test]
@@ -338,7 +502,7 @@ mod tests {
         delivery.deliver(&[KEY], &message("a"));
         delivery.deliver(&[KEY], &message("b"));
         delivery.confirm(1, Epoch(1), Sequence(1));
-        assert_eq!(delivery.ended(KEY).1, [message("b")]);
+        assert_eq!(delivery.ended(KEY).undelivered, [message("b")]);
     }
 
     #[test]
@@ -378,7 +542,7 @@ mod tests {
         let overflowing: usize =
             (0..more).filter_map(|_| delivery.deliver(&[KEY], &message("more"))).map(|keys| keys.len()).sum();
         assert_eq!(overflowing, 1);
-        assert_eq!(delivery.ended(KEY).1.len(), more + 1);
+        assert_eq!(delivery.ended(KEY).undelivered.len(), more + 1);
     }
 
     #[test]
@@ -392,6 +556,50 @@ mod tests {
         assert_eq!(delivery.deliver(&[KEY], &message("late")), None);
         delivery.finish(1, Epoch(1), Sequence(1));
         assert_eq!(received(&mut receiver), [(1, 1, "sent".into())]);
+    }
+
+    fn presence(show: &str) -> Arc<Envelope> {
+        let mut envelope = Envelope::new(StanzaType::Presence(vesta_xmpp::PresenceType::Available));
+        envelope.id = Some(show.into());
+        Arc::new(envelope)
+    }
+
+    /// XEP-0352: the numbers have no gaps, and nothing is overtaken but what can wait.
+    #[test]
+    fn what_can_wait_goes_before_the_next_stanza_that_can_not() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, mut receiver) = link(8);
+        delivery.bound(KEY, link.clone());
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Inactive, false));
+        delivery.deliver(&[KEY], &presence("away"));
+        delivery.deliver(&[KEY], &presence("xa"));
+        assert_eq!(received(&mut receiver), []);
+        delivery.deliver(&[KEY], &message("a"));
+        for expected in [Some((1, "xa")), Some((2, "a")), None] {
+            let next = delivery.next_lagging(1, &link).map(|frame| match frame {
+                ToManager::Deliver { targets, stanza, .. } => {
+                    (targets[0].sequence.0, stanza.id.clone().expect("an id"))
+                }
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(next.as_ref().map(|(place, id)| (*place, &**id)), expected);
+        }
+        delivery.deliver(&[KEY], &presence("dnd"));
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Active, false));
+        assert!(delivery.next_lagging(1, &link).is_some());
+        assert!(delivery.next_lagging(1, &link).is_none());
+        delivery.deliver(&[KEY], &presence("chat"));
+        assert_eq!(received(&mut receiver), [(1, 4, "chat".into())]);
+    }
+
+    #[test]
+    fn a_leader_that_was_not_told_of_the_beginning_knows_that_presence_was_missed() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, _receiver) = link(8);
+        delivery.announced(KEY, link, Progress::default());
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Inactive, true));
+        assert!(delivery.set_state(1, Epoch(1), ClientState::Active, false));
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Active, false));
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Inbox {
         Some(Sequence(self.accepted))
     }
 
+    /// Whether everything that has come is done.
+    pub fn is_settled(&self) -> bool {
+        self.accepted == self.received
+    }
+
     /// The last frame of the prefix that is done.
     pub fn accepted(&self) -> Sequence {
         Sequence(self.accepted)

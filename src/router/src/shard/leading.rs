@@ -13,21 +13,24 @@ use tokio_util::task::TaskTracker;
 use vesta_engine::ports::Undecided;
 use vesta_engine::store::Fence;
 use vesta_engine::{Account, Session, SessionKey};
-use vesta_wire::attach::ToManager;
+use vesta_wire::attach::{RequestId, ToManager};
 use vesta_wire::{Epoch, SessionId, ShardId, Term};
 use vesta_xmpp::hash::HashMap;
+use vesta_xmpp::management::Counters;
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{BareJid, Envelope, StanzaType, StreamError};
 
 use super::dedup::Seen;
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Remains};
 use super::logging::Logs;
 use super::process::process;
 use super::queue::{Phase, Pushed, Queues, Turn, contain, run_inline};
+use super::resuming::LastCounts;
 use super::state::{Command, Departed, Outcome, ShardState};
 use super::work::{Arrived, Token, Work, overloaded};
 use crate::clock;
+use crate::links::managers::ManagerHandle;
 use crate::raft::{Group, Machine, RestoreError};
 use crate::router::Router;
 
@@ -83,6 +86,10 @@ pub struct Leading {
     /// The stanzas that were worked at.
     pub seen: Seen,
     queues: Queues,
+    /// What clients that come too late to resume are told.
+    pub last_counts: Mutex<LastCounts>,
+    /// Since when detached sessions are known to be so. Bounded by the replicated state.
+    detached: Mutex<HashMap<u64, Instant>>,
     /// Departed sessions that are seen to, and whether their contacts have been told. Bounded by the replicated state.
     departing: Mutex<HashMap<SessionKey, bool>>,
     /// What has become durable, on its way back from the store.
@@ -109,6 +116,8 @@ impl Leading {
             delivery: Delivery::new(shard, term),
             seen: Seen::default(),
             queues: Queues::default(),
+            last_counts: Mutex::default(),
+            detached: Mutex::default(),
             departing: Mutex::default(),
             logs: Logs::default(),
             tasks: TaskTracker::new(),
@@ -227,10 +236,15 @@ impl Leading {
                 }
             }
             // Dropped undone: the manager sends both to the next leader. A lost manager's session ends there too.
-            Work::Outbound { .. } | Work::Rejected { .. } | Work::StreamEnded { .. } => {}
+            Work::Outbound { .. } | Work::Rejected { .. } | Work::MakeResumable { .. } | Work::StreamEnded { .. } => {}
+            // Said again to the next leader; a lost manager's session is detached there.
+            Work::Detach { .. } => {}
+            // The next leader knows that it has missed something too.
+            Work::Refresh { .. } => {}
             Work::Bind { manager, request, .. } | Work::Register { manager, request, .. } => {
-                manager.send(ToManager::NotLeader { request, leader: self.router.leader(self.shard) });
+                self.not_leader(&manager, request);
             }
+            Work::Resume { resume, .. } => self.not_leader(&resume.manager, resume.request),
             // The next leader finds the session departed and tells its contacts.
             Work::Ended { undelivered, .. } => {
                 let messages = undelivered.into_iter().filter(|it| matches!(it.kind, StanzaType::Message(_)));
@@ -251,6 +265,11 @@ impl Leading {
         }
     }
 
+    /// Has a manager ask the shard's leader, or here again after a while.
+    pub fn not_leader(&self, manager: &ManagerHandle, request: RequestId) {
+        manager.send(ToManager::NotLeader { request, leader: self.router.leader(self.shard) });
+    }
+
     /// Answers an event that found its account's queue full.
     fn refuse(&self, work: Work) {
         self.router.metrics.refused(match work {
@@ -269,6 +288,11 @@ impl Leading {
                 }
                 "register"
             }
+            // The manager asks again a little later.
+            Work::Resume { resume, .. } => {
+                self.not_leader(&resume.manager, resume.request);
+                "resume"
+            }
             // The dropped sender tells the administrator.
             Work::Administer { .. } => "administer",
             // Tried again with the next sweep. The others are never refused.
@@ -276,6 +300,9 @@ impl Leading {
             | Work::Outbound { .. }
             | Work::Logged(_)
             | Work::Rejected { .. }
+            | Work::MakeResumable { .. }
+            | Work::Detach { .. }
+            | Work::Refresh { .. }
             | Work::Close { .. }
             | Work::Ended { .. } => "session",
         });
@@ -321,7 +348,12 @@ impl Leading {
         if self.departing.lock().insert(key, false).is_some() {
             return;
         }
-        let (link, undelivered) = self.delivery.ended(key);
+        let Remains { link, undelivered, accepted } = self.delivery.ended(key);
+        if let (Some(resumption), Some(accepted)) = (&record.resumption, accepted) {
+            let counters = Counters::new(resumption.received_before, resumption.sent_before);
+            self.last_counts.lock().insert(resumption.digest, counters.handled(accepted.0));
+        }
+        self.attached_again(key);
         let link = link.filter(|link| !link.is_gone()).or_else(|| self.router.managers.link(&record.manager));
         let conflict =
             || StreamError::new(StreamCondition::Conflict).with_text("Another stream has bound this resource.");
@@ -333,7 +365,8 @@ impl Leading {
         self.submit_or_refuse(&account, Work::Ended { session: record.session, undelivered });
     }
 
-    fn send_close(&self, link: &crate::links::managers::ManagerHandle, key: SessionKey, error: StreamError) {
+    /// Ends a session's stream at its manager.
+    pub fn send_close(&self, link: &ManagerHandle, key: SessionKey, error: StreamError) {
         let session = SessionId { shard: self.shard, number: key.number };
         link.send(ToManager::Close { session, epoch: Epoch(key.epoch), error });
     }
@@ -378,6 +411,16 @@ impl Leading {
             self.submit_or_refuse(account, Work::Close { session: key.number, epoch: Epoch(key.epoch), error });
         }
         true
+    }
+
+    /// For how long a detached session has waited for its client, as far as this leadership knows: at least so long, never longer.
+    pub fn detached_for(&self, key: SessionKey, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.detached.lock().entry(key.number).or_insert(now))
+    }
+
+    /// A session is not detached any more.
+    pub fn attached_again(&self, key: SessionKey) {
+        self.detached.lock().remove(&key.number);
     }
 
     /// The account of a session.

@@ -14,6 +14,7 @@
 pub mod codec;
 pub mod dedup;
 pub mod delivery;
+pub mod held_back;
 pub mod inbox;
 pub mod leading;
 pub mod logging;
@@ -21,5 +22,6 @@ pub mod outbox;
 pub mod ports;
 pub mod process;
 pub mod queue;
+pub mod resuming;
 pub mod state;
 pub mod work;

@@ -115,6 +115,35 @@ impl Outbox {
         self.sent = usize::try_from(kept).unwrap_or(usize::MAX).min(self.sent);
     }
 
+    /// Whether something between what the client has got (`delivered`) and what is held here is missing: only the manager has it.
+    pub fn lacks(&self, delivered: Sequence) -> bool {
+        self.first.is_some_and(|first| first > delivered.0.saturating_add(1))
+    }
+
+    /// Takes stanzas that another leader had sent and the client has not acknowledged: `last` is the place of the last of them. What
+    /// is not joined to what is held here is ignored, and what would be far too much: the client can't resume then.
+    pub fn restore(&mut self, last: Sequence, stanzas: Vec<Arc<Envelope>>) {
+        let Some(first) = self.first.filter(|first| *first == last.0.saturating_add(1)) else { return };
+        let bytes: usize = stanzas.iter().map(|stanza| stanza.weight()).sum();
+        if self.stanzas.len() + stanzas.len() > 2 * STANZAS_MAX || self.bytes + bytes > 2 * BYTES_MAX {
+            return;
+        }
+        let count = stanzas.len() as u64;
+        if count >= first {
+            return; // More than there were: only a faulty manager says so.
+        }
+        self.first = Some(first - count);
+        self.sent += stanzas.len();
+        self.bytes += bytes;
+        stanzas.into_iter().rev().for_each(|stanza| self.stanzas.push_front(stanza));
+    }
+
+    /// The place of the last stanza that was handed to a link, and of the last one confirmed; `None`: numbers are not known.
+    pub fn progress(&self) -> Option<(Sequence, Sequence)> {
+        let first = self.first?;
+        Some((Sequence(first - 1 + self.sent as u64), Sequence(first - 1)))
+    }
+
     /// Everything that was not sent, oldest first.
     pub fn into_unsent(mut self) -> Vec<Arc<Envelope>> {
         self.stanzas.drain(..self.sent);
@@ -187,6 +216,24 @@ mod tests {
         assert!(!outbox.has_unsent());
         outbox.resynchronise(Sequence(41), Sequence(40));
         assert_eq!(sent(&mut outbox), [(42, "a".into())]);
+    }
+
+    #[test]
+    fn what_only_the_manager_has_is_restored_in_pieces_from_the_newest_on() {
+        let mut outbox = Outbox::inherited();
+        outbox.push(message("e")).expect("room");
+        outbox.resynchronise(Sequence(14), Sequence(10));
+        assert!(outbox.lacks(Sequence(10)));
+        outbox.restore(Sequence(14), vec![message("c"), message("d")]);
+        assert!(outbox.lacks(Sequence(10)));
+        outbox.restore(Sequence(13), vec![message("not joined")]);
+        outbox.restore(Sequence(12), vec![message("a"), message("b")]);
+        assert!(!outbox.lacks(Sequence(10)));
+        assert_eq!(outbox.progress(), Some((Sequence(14), Sequence(10))));
+        assert_eq!(sent(&mut outbox), [(15, "e".into())]);
+        outbox.confirm(Sequence(12));
+        outbox.resynchronise(Sequence(12), Sequence(12));
+        assert_eq!(sent(&mut outbox), [(13, "c".into()), (14, "d".into()), (15, "e".into())]);
     }
 
     #[test]

@@ -14,11 +14,12 @@ use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 use super::leading::Leading;
 use super::logging;
 use super::ports::ShardPorts;
+use super::resuming;
 use super::state::{Command, Outcome};
 use super::work::{Arrived, Token, Work};
 use crate::clock;
 use crate::links::managers::ManagerHandle;
-use crate::sweep;
+use crate::sweep::{self, Fate};
 
 /// Processes one event. Events of the account come one after the other.
 pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) {
@@ -41,11 +42,30 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
                 None => ToManager::NotLeader { request, leader: leading.router.leader(leading.shard) },
             });
         }
+        Work::MakeResumable { session, place, resumable, token } => {
+            match leading.propose(resuming::made_resumable(session, place, &resumable)).await {
+                Ok(_) => token.done(),
+                Err(_) => {
+                    leading.retry(&account.jid, Work::MakeResumable { session, place, resumable, token });
+                }
+            }
+        }
+        Work::Refresh { session } => {
+            if let Some(session) = leading.session(session) {
+                engine.refresh(account, &session, &ShardPorts::new(leading)).await;
+            }
+        }
+        Work::Resume { key, resume } => resuming::resume(leading, &account.jid, key, resume).await,
+        Work::Detach { session, epoch } => {
+            resuming::detach(leading, &account.jid, SessionKey { number: session, epoch: epoch.0 }).await;
+        }
         Work::StreamEnded { session, epoch, reason, said_by } => {
             let key = SessionKey { number: session, epoch: epoch.0 };
-            // The sweep may have looked while the session was being bound.
-            if said_by.is_some() || sweep::is_abandoned(leading, key) {
-                stream_ended(leading, &account.jid, key, reason, said_by).await;
+            // The sweep may have looked while the session was being bound or resumed.
+            match said_by.is_some().then_some(Fate::Ends).or_else(|| sweep::fate(leading, key)) {
+                Some(Fate::Ends) => stream_ended(leading, &account.jid, key, reason, said_by).await,
+                Some(Fate::Detaches) => resuming::detach(leading, &account.jid, key).await,
+                None => {}
             }
         }
         Work::Close { session, epoch, error } => {

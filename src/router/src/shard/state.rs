@@ -3,6 +3,9 @@
 //! A deterministic machine: every replica applies the same [`Command`]s in the same order. Each command may come twice, since
 //! a proposal that timed out may have been committed.
 //!
+//! A session that can be resumed (XEP-0198) stays when its connection is lost: *detached*, its resource bound, its presence as it
+//! was, until a client resumes it over another stream or its leader ends it.
+//!
 //! A session that has ended stays here as [`Departed`] until its leader has told the contacts and said [`Command::Forget`]: so a
 //! leader that dies in between leaves nobody online who is not (P5), and neither does an end that was applied after its proposer
 //! had stopped waiting.
@@ -12,6 +15,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use vesta_engine::{Session, SessionChange, SessionKey, Timestamp};
+use vesta_wire::attach::Digest;
 use vesta_wire::{ManagerName, StreamId};
 use vesta_xmpp::hash::HashMap;
 use vesta_xmpp::{BareJid, FullJid};
@@ -28,6 +32,31 @@ pub struct Record {
     pub manager: ManagerName,
     /// The stream there.
     pub stream: StreamId,
+    /// How it can be resumed, if its client has asked for that.
+    pub resumption: Option<Box<Resumption>>,
+}
+
+/// What a session's next stream has to prove, and where its stanzas are counted from (XEP-0198 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// What proves that it is the session's client.
+    pub digest: Digest,
+    /// For how long the session stays detached, in seconds.
+    pub seconds: u32,
+    /// The last frame from the client that is not counted.
+    pub received_before: u64,
+    /// The last frame to the client that is not counted.
+    pub sent_before: u64,
+    /// When its connection was lost, for people to read; `None` while it has one. Leaders measure the time that is left by their own
+    /// monotonic clocks, so that a clock that jumps ends no session: a new leader begins anew.
+    pub detached_at: Option<Timestamp>,
+}
+
+impl Record {
+    /// How it waits for its client, if it does.
+    pub fn detached(&self) -> Option<&Resumption> {
+        self.resumption.as_deref().filter(|it| it.detached_at.is_some())
+    }
 }
 
 /// A session that has ended, and whose contacts may not know yet.
@@ -52,6 +81,29 @@ pub enum Command {
         stream: StreamId,
         /// When.
         at: Timestamp,
+    },
+    /// A session can be resumed from now on.
+    MakeResumable {
+        /// Which.
+        key: SessionKey,
+        /// How.
+        resumption: Resumption,
+    },
+    /// The connection of a session that can be resumed is lost.
+    Detach {
+        /// Which.
+        key: SessionKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// Another stream takes a session over, in its next epoch. Whoever proposes this has seen the proof.
+    Resume {
+        /// Which, as it was.
+        key: SessionKey,
+        /// The manager that asks.
+        manager: ManagerName,
+        /// The stream there. The same stream resuming again gets the epoch that it has.
+        stream: StreamId,
     },
     /// Ends a session: it has departed.
     End {
@@ -81,6 +133,11 @@ pub enum Outcome {
         session: SessionKey,
         /// The session that had the resource before: it has departed.
         replaced: Option<SessionKey>,
+    },
+    /// The session goes on, in this epoch.
+    Resumed {
+        /// As it is now.
+        session: SessionKey,
     },
     /// The account has [`SESSIONS_PER_ACCOUNT_MAX`] sessions.
     TooMany,
@@ -112,6 +169,15 @@ impl ShardState {
     pub fn apply(&mut self, command: Command) -> Outcome {
         match command {
             Command::Bind { jid, manager, stream, at } => self.bind(jid, manager, stream, at),
+            Command::MakeResumable { key, resumption } => self.change(key, |record| {
+                record.resumption = Some(Box::new(resumption));
+            }),
+            Command::Detach { key, at } => self.change(key, |record| {
+                if let Some(resumption) = record.resumption.as_mut() {
+                    resumption.detached_at.get_or_insert(at);
+                }
+            }),
+            Command::Resume { key, manager, stream } => self.resume(key, manager, stream),
             Command::End { key } => self.end(key),
             Command::Forget { keys } => {
                 for key in keys {
@@ -120,11 +186,46 @@ impl ShardState {
                 Outcome::Changed
             }
             Command::Change { key, change } => {
-                let Some(record) = self.sessions.get_mut(&key.number).filter(|it| it.session.key == key) else {
-                    return Outcome::Unknown;
-                };
-                Arc::make_mut(&mut record.session).apply(change);
+                self.change(key, |record| Arc::make_mut(&mut record.session).apply(change))
+            }
+        }
+    }
+
+    fn change(&mut self, key: SessionKey, change: impl FnOnce(&mut Record)) -> Outcome {
+        match self.sessions.get_mut(&key.number).filter(|record| record.session.key == key) {
+            Some(record) => {
+                change(record);
                 Outcome::Changed
+            }
+            None => Outcome::Unknown,
+        }
+    }
+
+    fn resume(&mut self, key: SessionKey, manager: ManagerName, stream: StreamId) -> Outcome {
+        let Some(record) = self.sessions.get_mut(&key.number) else { return Outcome::Unknown };
+        if record.manager == manager && record.stream == stream {
+            return Outcome::Resumed { session: record.session.key };
+        }
+        let Some(resumption) = record.resumption.as_mut().filter(|_| record.session.key == key) else {
+            return Outcome::Unknown;
+        };
+        resumption.detached_at = None;
+        let session = Arc::make_mut(&mut record.session);
+        session.key.epoch += 1;
+        let resumed = session.key;
+        record.stream = stream;
+        let before = std::mem::replace(&mut record.manager, manager.clone());
+        self.release(&before);
+        *self.managers.entry(manager).or_default() += 1;
+        Outcome::Resumed { session: resumed }
+    }
+
+    /// A manager holds one session less.
+    fn release(&mut self, manager: &ManagerName) {
+        if let Some(count) = self.managers.get_mut(manager) {
+            *count -= 1;
+            if *count == 0 {
+                self.managers.remove(manager);
             }
         }
     }
@@ -152,7 +253,7 @@ impl ShardState {
             carbons: false,
             directed: std::collections::BTreeSet::new(),
         };
-        self.insert(Record { session: Arc::new(session), manager, stream });
+        self.insert(Record { session: Arc::new(session), manager, stream, resumption: None });
         Outcome::Bound { session: key, replaced }
     }
 
@@ -184,18 +285,18 @@ impl ShardState {
                 self.accounts.remove(account);
             }
         }
-        if let Some(count) = self.managers.get_mut(&record.manager) {
-            *count -= 1;
-            if *count == 0 {
-                self.managers.remove(&record.manager);
-            }
-        }
+        self.release(&record.manager);
         Some(record)
     }
 
     /// The session with this key, of this epoch exactly.
     pub fn record(&self, key: SessionKey) -> Option<&Record> {
         self.sessions.get(&key.number).filter(|record| record.session.key == key)
+    }
+
+    /// The session with this number, of whatever epoch.
+    pub fn of_number(&self, number: u64) -> Option<&Record> {
+        self.sessions.get(&number)
     }
 
     /// The departed session with this key.
@@ -296,6 +397,52 @@ mod tests {
         let first = bind(&mut state, "juliet@example.com/balcony", 1);
         assert_eq!(bind(&mut state, "juliet@example.com/balcony", 1), first);
         assert_eq!(bind(&mut state, "juliet@example.com/another-random-one", 1), first);
+        assert_eq!(state.len(), 1);
+    }
+
+    fn manager(name: &str) -> ManagerName {
+        ManagerName { name: name.into(), incarnation: 7 }
+    }
+
+    fn resumption() -> Resumption {
+        Resumption { digest: Digest([7; 32]), seconds: 300, received_before: 1, sent_before: 0, detached_at: None }
+    }
+
+    fn resume(state: &mut ShardState, key: SessionKey, by: &str, stream: u64) -> Outcome {
+        state.apply(Command::Resume { key, manager: manager(by), stream: StreamId(stream) })
+    }
+
+    #[test]
+    fn a_detached_session_stays_bound_and_goes_on_in_its_next_epoch() {
+        let mut state = ShardState::default();
+        let session = key(&bind(&mut state, "juliet@example.com/balcony", 1));
+        state.apply(Command::MakeResumable { key: session, resumption: resumption() });
+        state.apply(Command::Detach { key: session, at: Timestamp(5) });
+        state.apply(Command::Detach { key: session, at: Timestamp(9) });
+        let detached = state.record(session).and_then(Record::detached).and_then(|it| it.detached_at);
+        assert_eq!(detached, Some(Timestamp(5)), "the first loss counts");
+
+        let next = SessionKey { epoch: 2, ..session };
+        assert_eq!(resume(&mut state, session, "cm-2", 4), Outcome::Resumed { session: next });
+        assert!(state.record(next).is_some_and(|record| record.detached().is_none()));
+        assert_eq!(state.managers().collect::<Vec<_>>(), [(&manager("cm-2"), 1)]);
+        assert_eq!(state.apply(Command::End { key: session }), Outcome::Unknown, "the old stream ends nothing");
+    }
+
+    #[test]
+    fn of_two_who_resume_a_session_at_once_one_has_it_and_a_repeated_one_gets_what_it_has() {
+        let mut state = ShardState::default();
+        let session = key(&bind(&mut state, "juliet@example.com/balcony", 1));
+        assert_eq!(resume(&mut state, session, "cm-2", 4), Outcome::Unknown, "nobody asked for that");
+        state.apply(Command::MakeResumable { key: session, resumption: resumption() });
+        let next = SessionKey { epoch: 2, ..session };
+        assert_eq!(resume(&mut state, session, "cm-2", 4), Outcome::Resumed { session: next });
+        assert_eq!(resume(&mut state, session, "cm-2", 4), Outcome::Resumed { session: next });
+        assert_eq!(resume(&mut state, session, "cm-1", 9), Outcome::Unknown, "of an epoch that is over");
+        assert_eq!(
+            resume(&mut state, next, "cm-1", 9),
+            Outcome::Resumed { session: SessionKey { epoch: 3, ..session } }
+        );
         assert_eq!(state.len(), 1);
     }
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::oneshot;
 use vesta_engine::engine::{AdminCommand, AdminError};
 use vesta_engine::{Session, SessionKey};
-use vesta_wire::attach::{EndReason, RequestId};
+use vesta_wire::attach::{EndReason, RequestId, Resumable};
 use vesta_wire::forward::IngressId;
 use vesta_wire::{Epoch, Sequence, ShardId, StreamId};
 use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
 use super::logging::Durable;
+use super::resuming::Resume;
 use crate::links::managers::ManagerHandle;
 use crate::links::owner::Answers;
 
@@ -51,6 +52,36 @@ pub enum Work {
         resource: Option<String>,
         /// The stream.
         stream: StreamId,
+    },
+    /// A session's client has asked to be able to resume it.
+    MakeResumable {
+        /// The session.
+        session: SessionKey,
+        /// The place from which on its client counts.
+        place: Sequence,
+        /// How.
+        resumable: Resumable,
+        /// The frame's.
+        token: Token,
+    },
+    /// Another stream resumes a session. All that its old one had sent is done.
+    Resume {
+        /// The session, as it was when it was looked at.
+        key: SessionKey,
+        /// Who asks.
+        resume: Resume,
+    },
+    /// The connection of a session that can be resumed is lost.
+    Detach {
+        /// The session's number.
+        session: u64,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A session's client has missed presence: it is told anew.
+    Refresh {
+        /// The session.
+        session: SessionKey,
     },
     /// A session's stream has ended at its manager, or its manager is lost.
     StreamEnded {
@@ -117,7 +148,15 @@ impl Work {
             Work::StreamEnded { said_by, .. } => said_by.is_none(),
             // Bounded by the engine.
             Work::Logged(_) => false,
-            Work::Outbound { .. } | Work::Rejected { .. } | Work::Close { .. } | Work::Ended { .. } => false,
+            // A client's wish: it may try again.
+            Work::Resume { .. } => true,
+            Work::Outbound { .. }
+            | Work::Rejected { .. }
+            | Work::MakeResumable { .. }
+            | Work::Detach { .. }
+            | Work::Refresh { .. }
+            | Work::Close { .. }
+            | Work::Ended { .. } => false,
         }
     }
 

@@ -23,5 +23,6 @@ mod forwarding;
 mod logging;
 mod manager;
 mod module;
+mod resumption;
 mod sessions;
 mod world;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use vesta_connection_manager::{Config, HostCertificate, LimitsConfig, LivenessConfig, Rate, TlsConfig};
+use vesta_connection_manager::{Config, HostCertificate, LimitsConfig, LivenessConfig, Rate, Resumption, TlsConfig};
 use vesta_engine::Engine;
 
 use crate::config::Settings;
@@ -29,6 +29,7 @@ pub fn config(settings: &Settings, data: &Path, engine: &Engine) -> Config {
         close_after: clients.idle_max.map(|period| period.0),
         ..LivenessConfig::default()
     };
+    config.resumption = Resumption { within: clients.resume_within.0, location: clients.resume_at.clone() };
     config
 }
 

@@ -120,6 +120,11 @@ pub struct Clients {
     pub unacknowledged_max: Period,
     /// A client that has been silent for so long is disconnected; told to it by XEP-0478. Without a value: never.
     pub idle_max: Option<Period>,
+    /// How long after the loss of its connection a client may resume its session (XEP-0198), at whatever connection manager. Its contacts
+    /// see nothing of the loss, and what comes for it is kept in memory until then, within the limits of a slow client. `"0s"`: never.
+    pub resume_within: Period,
+    /// Where clients are told to come back to for that, `host:port`. Without a value: wherever they find the service.
+    pub resume_at: Option<String>,
     /// How long clients are given to leave when the server is stopped by SIGTERM.
     pub drain: Period,
 }
@@ -135,6 +140,8 @@ impl Default for Clients {
             ping_after: Period::seconds(150),
             unacknowledged_max: Period::seconds(60),
             idle_max: Some(Period::seconds(3600)),
+            resume_within: Period::seconds(300),
+            resume_at: None,
             drain: Period::seconds(20),
         }
     }

@@ -1,11 +1,17 @@
 //! `attach.proto`: frames between connection managers and routers.
 
 use bytes::Bytes;
+use vesta_xmpp::client_state::ClientState;
+use vesta_xmpp::management::{Refusal, TooMany};
 use vesta_xmpp::sasl::{Answer, Hash, Question, SaslCondition};
+use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{BareJid, Secret};
 
 use super::{Malformed, bare_jid, full_jid, required};
-use crate::attach::{Announced, BoundSession, EndReason, Inbound, RequestId, Target, ToManager, ToRouter};
+use crate::attach::{
+    Announced, BoundSession, Digest, EndReason, Inbound, RequestId, Resumable, ResumedSession, Target, ToManager,
+    ToRouter,
+};
 use crate::proto::{to_manager, to_router};
 use crate::{Epoch, ManagerName, NodeId, Sequence, ShardId, StreamId, Term, proto};
 
@@ -55,6 +61,31 @@ impl From<ToRouter> for proto::ToRouter {
                 session: Some(session.into()),
                 epoch: epoch.0,
                 sequence: sequence.0,
+            }),
+            ToRouter::Resume { request, account, session, digest, handled, stream } => {
+                Frame::Resume(to_router::Resume {
+                    request: request.0,
+                    account: account.to_string(),
+                    session,
+                    digest: Bytes::copy_from_slice(&digest.0),
+                    handled,
+                    stream: stream.0,
+                })
+            }
+            ToRouter::Restore { session, epoch, last, stanzas } => Frame::Restore(to_router::Restore {
+                session: Some(session.into()),
+                epoch: epoch.0,
+                last: last.0,
+                stanzas: stanzas.into_iter().map(Into::into).collect(),
+            }),
+            ToRouter::Detached { session, epoch } => {
+                Frame::Detached(to_router::Detached { session: Some(session.into()), epoch: epoch.0 })
+            }
+            ToRouter::State { session, epoch, state, since_before } => Frame::State(to_router::State {
+                session: Some(session.into()),
+                epoch: epoch.0,
+                inactive: state == ClientState::Inactive,
+                since_before,
             }),
             ToRouter::Ping => Frame::Ping(to_router::Ping {}),
         };
@@ -106,6 +137,30 @@ impl TryFrom<proto::ToRouter> for ToRouter {
                 session: required(delivered.session, "delivered.session")?,
                 epoch: Epoch(delivered.epoch),
                 sequence: Sequence(delivered.sequence),
+            },
+            Frame::Resume(resume) => ToRouter::Resume {
+                request: RequestId(resume.request),
+                account: bare_jid(&resume.account, "resume.account")?,
+                session: resume.session,
+                digest: digest(&resume.digest, "resume.digest")?,
+                handled: resume.handled,
+                stream: StreamId(resume.stream),
+            },
+            Frame::Restore(restore) => ToRouter::Restore {
+                session: required(restore.session, "restore.session")?,
+                epoch: Epoch(restore.epoch),
+                last: Sequence(restore.last),
+                stanzas: restore.stanzas.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            },
+            Frame::Detached(detached) => ToRouter::Detached {
+                session: required(detached.session, "detached.session")?,
+                epoch: Epoch(detached.epoch),
+            },
+            Frame::State(state) => ToRouter::State {
+                session: required(state.session, "state.session")?,
+                epoch: Epoch(state.epoch),
+                state: if state.inactive { ClientState::Inactive } else { ClientState::Active },
+                since_before: state.since_before,
             },
             Frame::Ping(_) => ToRouter::Ping,
         })
@@ -168,6 +223,13 @@ impl From<Inbound> for to_router::inbound::Event {
                 Self::Rejected(to_router::inbound::Rejected { answer: answer.map(Into::into) })
             }
             Inbound::Ended(reason) => Self::Ended(end_reason_to_proto(reason).into()),
+            Inbound::Resumable(Resumable { digest, seconds, sent_before }) => {
+                Self::Resumable(to_router::inbound::Resumable {
+                    digest: Bytes::copy_from_slice(&digest.0),
+                    seconds,
+                    sent_before: sent_before.0,
+                })
+            }
         }
     }
 }
@@ -181,8 +243,17 @@ impl TryFrom<to_router::inbound::Event> for Inbound {
             Event::Stanza(stanza) => Ok(Inbound::Stanza(stanza.try_into()?)),
             Event::Rejected(rejected) => Ok(Inbound::Rejected(rejected.answer.map(TryInto::try_into).transpose()?)),
             Event::Ended(reason) => end_reason_from_proto(reason).map(Inbound::Ended),
+            Event::Resumable(resumable) => Ok(Inbound::Resumable(Resumable {
+                digest: digest(&resumable.digest, "resumable.digest")?,
+                seconds: resumable.seconds,
+                sent_before: Sequence(resumable.sent_before),
+            })),
         }
     }
+}
+
+fn digest(bytes: &[u8], field: &'static str) -> Result<Digest, Malformed> {
+    bytes.try_into().map(Digest).map_err(|_| Malformed(field))
 }
 
 fn end_reason_to_proto(reason: EndReason) -> proto::EndReason {
@@ -226,6 +297,13 @@ impl From<ToManager> for proto::ToManager {
                 result: Some(match result {
                     Ok(session) => to_manager::bound::Result::Session(session.into()),
                     Err(error) => to_manager::bound::Result::Error(error.into()),
+                }),
+            }),
+            ToManager::Resumed { request, result } => Frame::Resumed(to_manager::Resumed {
+                request: request.0,
+                result: Some(match result {
+                    Ok(session) => to_manager::resumed::Result::Session(session.into()),
+                    Err(refusal) => refusal.into(),
                 }),
             }),
             ToManager::Registered { request, stanza } => {
@@ -285,6 +363,10 @@ impl TryFrom<proto::ToManager> for ToManager {
                     to_manager::bound::Result::Session(session) => Ok(session.try_into()?),
                     to_manager::bound::Result::Error(error) => Err(error.into()),
                 },
+            },
+            Frame::Resumed(resumed) => ToManager::Resumed {
+                request: RequestId(resumed.request),
+                result: resumed_from_proto(resumed.result.ok_or(Malformed("resumed.result"))?)?,
             },
             Frame::Registered(registered) => ToManager::Registered {
                 request: RequestId(registered.request),
@@ -364,11 +446,71 @@ impl TryFrom<to_manager::bound::Session> for BoundSession {
     }
 }
 
+impl From<ResumedSession> for to_manager::resumed::Session {
+    fn from(resumed: ResumedSession) -> Self {
+        Self {
+            session: Some(resumed.bound.session.into()),
+            epoch: resumed.bound.epoch.0,
+            jid: resumed.bound.jid.to_string(),
+            seconds: resumed.seconds,
+            accepted: resumed.accepted.0,
+            received_before: resumed.received_before.0,
+            delivered: resumed.delivered.0,
+            sent_before: resumed.sent_before.0,
+        }
+    }
+}
+
+impl TryFrom<to_manager::resumed::Session> for ResumedSession {
+    type Error = Malformed;
+
+    fn try_from(resumed: to_manager::resumed::Session) -> Result<Self, Malformed> {
+        Ok(Self {
+            bound: BoundSession {
+                session: required(resumed.session, "resumed.session")?,
+                epoch: Epoch(resumed.epoch),
+                jid: full_jid(&resumed.jid, "resumed.jid")?,
+            },
+            seconds: resumed.seconds,
+            accepted: Sequence(resumed.accepted),
+            received_before: Sequence(resumed.received_before),
+            delivered: Sequence(resumed.delivered),
+            sent_before: Sequence(resumed.sent_before),
+        })
+    }
+}
+
+impl From<Refusal> for to_manager::resumed::Result {
+    fn from(refusal: Refusal) -> Self {
+        use to_manager::resumed;
+        match refusal {
+            Refusal::Failed { condition, handled } => {
+                Self::Failed(resumed::Failed { condition: condition.name().to_owned(), handled })
+            }
+            Refusal::TooMany(TooMany { handled, sent }) => Self::TooMany(resumed::TooMany { handled, sent }),
+        }
+    }
+}
+
+fn resumed_from_proto(result: to_manager::resumed::Result) -> Result<Result<ResumedSession, Refusal>, Malformed> {
+    use to_manager::resumed::Result as Proto;
+    Ok(match result {
+        Proto::Session(session) => Ok(session.try_into()?),
+        Proto::Failed(failed) => Err(Refusal::Failed {
+            condition: Condition::from_name(&failed.condition).unwrap_or(Condition::ItemNotFound),
+            handled: failed.handled,
+        }),
+        Proto::TooMany(counts) => Err(Refusal::TooMany(TooMany { handled: counts.handled, sent: counts.sent })),
+    })
+}
+
 impl From<Announced> for to_manager::announced::Outcome {
     fn from(outcome: Announced) -> Self {
         use to_manager::announced;
         match outcome {
-            Announced::Continues { accepted } => Self::Continues(announced::Continues { accepted: accepted.0 }),
+            Announced::Continues { accepted, lacks } => {
+                Self::Continues(announced::Continues { accepted: accepted.0, lacks })
+            }
             Announced::Unknown => Self::Unknown(announced::Unknown {}),
             Announced::NotLeader(leader) => Self::NotLeader(leader.into()),
         }
@@ -379,7 +521,9 @@ impl From<to_manager::announced::Outcome> for Announced {
     fn from(outcome: to_manager::announced::Outcome) -> Self {
         use to_manager::announced::Outcome;
         match outcome {
-            Outcome::Continues(continues) => Announced::Continues { accepted: Sequence(continues.accepted) },
+            Outcome::Continues(continues) => {
+                Announced::Continues { accepted: Sequence(continues.accepted), lacks: continues.lacks }
+            }
             Outcome::Unknown(_) => Announced::Unknown,
             Outcome::NotLeader(leader) => Announced::NotLeader(leader.into()),
         }

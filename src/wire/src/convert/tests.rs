@@ -8,7 +8,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use prost::Message;
+use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::envelope::Name;
+use vesta_xmpp::management::{Refusal, TooMany};
 use vesta_xmpp::sasl::{Answer, Hash, Question, SaslCondition};
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
@@ -19,7 +21,8 @@ use vesta_xmpp::{
 
 use super::{Malformed, WireEnvelope};
 use crate::attach::{
-    Announced, BoundSession, EndReason, Inbound, Leader, RequestId, RouterInfo, Target, ToManager, ToRouter,
+    Announced, BoundSession, Digest, EndReason, Inbound, Leader, RequestId, Resumable, ResumedSession, RouterInfo,
+    Target, ToManager, ToRouter,
 };
 use crate::forward::{FromOwner, IngressId, ToOwner};
 use crate::raft::{AppendRequest, Entry, GroupId, LogId, Membership, Payload, Receiver, Vote};
@@ -151,7 +154,14 @@ fn inbound() -> impl Strategy<Value = Inbound> {
         envelope().prop_map(|stanza| Inbound::Stanza(Arc::new(stanza))),
         option::of(envelope()).prop_map(|answer| Inbound::Rejected(answer.map(Arc::new))),
         select(reasons).prop_map(Inbound::Ended),
+        (digest(), any::<(u32, u64)>()).prop_map(|(digest, (seconds, sent_before))| {
+            Inbound::Resumable(Resumable { digest, seconds, sent_before: Sequence(sent_before) })
+        }),
     ]
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
 }
 
 fn to_router() -> impl Strategy<Value = ToRouter> {
@@ -190,21 +200,65 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
             event,
         }),
         session().prop_map(|(session, epoch, sequence)| ToRouter::Delivered { session, epoch, sequence }),
+        (request(), bare(), digest(), any::<(u64, u32, u64)>()).prop_map(
+            |(request, account, digest, (session, handled, stream))| ToRouter::Resume {
+                request,
+                account,
+                session,
+                digest,
+                handled,
+                stream: StreamId(stream),
+            }
+        ),
+        (session(), vec(envelope(), 0..3)).prop_map(|((session, epoch, last), stanzas)| ToRouter::Restore {
+            session,
+            epoch,
+            last,
+            stanzas: stanzas.into_iter().map(Arc::new).collect(),
+        }),
+        session().prop_map(|(session, epoch, _)| ToRouter::Detached { session, epoch }),
+        (session(), select(vec![ClientState::Active, ClientState::Inactive]), any::<bool>()).prop_map(
+            |((session, epoch, _), state, since_before)| ToRouter::State { session, epoch, state, since_before }
+        ),
         Just(ToRouter::Ping),
     ]
 }
 
 fn announced() -> impl Strategy<Value = Announced> {
     prop_oneof![
-        any::<u64>().prop_map(|accepted| Announced::Continues { accepted: Sequence(accepted) }),
+        any::<(u64, bool)>().prop_map(|(accepted, lacks)| Announced::Continues { accepted: Sequence(accepted), lacks }),
         Just(Announced::Unknown),
         leader().prop_map(Announced::NotLeader),
     ]
 }
 
+fn bound() -> impl Strategy<Value = BoundSession> {
+    (session(), full()).prop_map(|((session, epoch, _), jid)| BoundSession { session, epoch, jid })
+}
+
+fn resumed() -> impl Strategy<Value = ResumedSession> {
+    (bound(), any::<(u32, u64, u64, u64, u64)>()).prop_map(
+        |(bound, (seconds, accepted, received_before, delivered, sent_before))| ResumedSession {
+            bound,
+            seconds,
+            accepted: Sequence(accepted),
+            received_before: Sequence(received_before),
+            delivered: Sequence(delivered),
+            sent_before: Sequence(sent_before),
+        },
+    )
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        (select(Condition::ALL), any::<Option<u32>>())
+            .prop_map(|(condition, handled)| Refusal::Failed { condition, handled }),
+        any::<(u32, u32)>().prop_map(|(handled, sent)| Refusal::TooMany(TooMany { handled, sent })),
+    ]
+}
+
 fn to_manager() -> impl Strategy<Value = ToManager> {
     let request = || any::<u64>().prop_map(RequestId);
-    let bound = (session(), full()).prop_map(|((session, epoch, _), jid)| BoundSession { session, epoch, jid });
     let target = any::<(u64, u32, u64)>().prop_map(|(session, epoch, sequence)| Target {
         session,
         epoch: Epoch(epoch),
@@ -222,8 +276,10 @@ fn to_manager() -> impl Strategy<Value = ToManager> {
         ),
         vec(leader(), 0..4).prop_map(ToManager::Leaders),
         (request(), answer()).prop_map(|(request, answer)| ToManager::Answered { request, answer }),
-        (request(), prop_oneof![bound.prop_map(Ok), stanza_error().prop_map(Err)])
+        (request(), prop_oneof![bound().prop_map(Ok), stanza_error().prop_map(Err)])
             .prop_map(|(request, result)| ToManager::Bound { request, result }),
+        (request(), prop_oneof![resumed().prop_map(Ok), refusal().prop_map(Err)])
+            .prop_map(|(request, result)| ToManager::Resumed { request, result }),
         (request(), envelope()).prop_map(|(request, stanza)| ToManager::Registered { request, stanza }),
         (request(), leader()).prop_map(|(request, leader)| ToManager::NotLeader { request, leader }),
         (session(), announced()).prop_map(|((session, epoch, _), outcome)| ToManager::Announced {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::header::{Header, sasl_element, token, version_is_supported};
 use crate::jid::{prepare_domain, prepare_resource};
-use crate::management::{self, Command};
+use crate::management::{self, Command, Refusal};
 use crate::payload::bind;
 use crate::sasl::server::{Context, Exchange, Step};
 use crate::sasl::{Answer, ChannelBindings, Mechanism, Question, SaslCondition, SaslFailure, decode_base64};
@@ -35,12 +35,23 @@ pub enum Event {
     Answered(Answer),
     /// The outcome of [`Action::Bind`].
     Bound(Result<FullJid, StanzaError>),
+    /// The outcome of [`Action::Resume`].
+    Resumed(Result<Resumed, Refusal>),
     /// The outcome of [`Action::Register`]: a stanza to send.
     Registered(Envelope),
     /// The driver found a fault: the scanner's, a limit, time that is over, a shutdown. Yields [`Action::Fail`], with our
     /// header before it where none has been sent; and nothing between [`Action::StartTls`] and the end of the handshake,
     /// when there is no stream to say it on (RFC 6120 §5.4.3.2). Close the connection afterwards in any case.
     Failed(StreamError),
+}
+
+/// A stream that goes on (XEP-0198 §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// The resource that it has bound.
+    pub jid: FullJid,
+    /// How many of the client's stanzas were handled.
+    pub handled: u32,
 }
 
 /// What the machine wants done, in this order.
@@ -62,9 +73,18 @@ pub enum Action {
         /// What the client asked for, prepared; `None` leaves it to the server.
         resource: Option<String>,
     },
+    /// Resume an earlier stream, then [`Event::Resumed`]. No item is to be handed in meanwhile.
+    Resume {
+        /// The authenticated account.
+        account: BareJid,
+        /// The earlier stream's id for resumption, as the client says.
+        previous: String,
+        /// How many stanzas the client got there, as it says.
+        handled: u32,
+    },
     /// XEP-0077 before authentication: have this IQ answered, then [`Event::Registered`].
     Register(Envelope),
-    /// The stream is up; the machine has done its work. The bind result is among the bytes sent before.
+    /// The stream is up; the machine has done its work. The result of binding or resuming is among the bytes sent before.
     Established(FullJid),
     /// Send this error, end tag included, and close. A header of ours has been sent before it.
     Fail(StreamError),
@@ -124,6 +144,8 @@ enum State {
     Authenticated { account: BareJid },
     /// Waits for a resource to be bound for this IQ.
     Binding { account: BareJid, request: Envelope },
+    /// Waits for an earlier stream to be resumed.
+    Resuming { account: BareJid, previous: String },
     /// Established, failed or closed.
     Over,
 }
@@ -158,6 +180,9 @@ impl Receiving {
                 vec![send_stanza(&answer)]
             }
             (State::Binding { account, request }, Event::Bound(outcome)) => self.bound(account, &request, outcome),
+            (State::Resuming { account, previous }, Event::Resumed(outcome)) => {
+                self.resumed(account, &previous, outcome)
+            }
             // The driver told us something that was not asked for: its fault, hence ours.
             _ => vec![Action::Fail(StreamCondition::InternalServerError.into())],
         }
@@ -337,7 +362,7 @@ impl Receiving {
         vec![send(out)]
     }
 
-    /// RFC 6120 §7: nothing but a request to bind may come now, or to resume a stream, of which there is none (XEP-0198 §5).
+    /// RFC 6120 §7: nothing but a request to bind may come now, or to resume a stream (XEP-0198 §5).
     fn bind(&mut self, account: BareJid, item: Item) -> Vec<Action> {
         let mut request = match item {
             Item::Stanza(request) => request,
@@ -362,13 +387,32 @@ impl Receiving {
     }
 
     fn manage(&mut self, account: BareJid, element: &Element) -> Vec<Action> {
-        let condition = match Command::read(element) {
-            Ok(Some(Command::Resume { .. })) => Condition::ItemNotFound,
-            Ok(_) => Condition::UnexpectedRequest,
-            Err(condition) => return vec![Action::Fail(condition.into())],
-        };
+        match Command::read(element) {
+            Ok(Some(Command::Resume { previous, handled })) => {
+                self.state = State::Resuming { account: account.clone(), previous: previous.clone() };
+                vec![Action::Resume { account, previous, handled }]
+            }
+            Ok(_) => self.resume_failed(account, Condition::UnexpectedRequest, None),
+            Err(condition) => vec![Action::Fail(condition.into())],
+        }
+    }
+
+    fn resumed(&mut self, account: BareJid, previous: &str, outcome: Result<Resumed, Refusal>) -> Vec<Action> {
+        match outcome {
+            Ok(Resumed { jid, handled }) => {
+                let mut out = Vec::new();
+                management::write_resumed(&mut out, previous, handled);
+                vec![send(out), Action::Established(jid)]
+            }
+            Err(Refusal::Failed { condition, handled }) => self.resume_failed(account, condition, handled),
+            Err(Refusal::TooMany(error)) => vec![Action::Fail(error.into())],
+        }
+    }
+
+    /// The client may bind a resource now (XEP-0198 §5).
+    fn resume_failed(&mut self, account: BareJid, condition: Condition, handled: Option<u32>) -> Vec<Action> {
         let mut out = Vec::new();
-        management::write_failed(&mut out, condition);
+        management::write_failed(&mut out, condition, handled);
         self.state = State::Authenticated { account };
         vec![send(out)]
     }

@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::receiving::{Action, Event, Offer, Receiving};
+use super::receiving::{Action, Event, Offer, Receiving, Resumed};
+use crate::management::{Refusal, TooMany};
 use crate::sasl::ChannelBindings;
 use crate::sasl::tests::directory;
 use crate::scan::{Limits, Scanner};
+use crate::stanza_error::Condition;
 use crate::{Envelope, IqType, StanzaError};
 
 /// What a token made of [`chance`] looks like.
@@ -100,6 +102,16 @@ impl Server {
                     None => Ok(account.with_resource(resource.as_deref().unwrap_or("made-here")).expect("prepared")),
                 };
                 self.tell(Event::Bound(outcome))
+            }
+            Action::Resume { account, previous, handled } => {
+                let jid = account.with_resource("balcony").expect("prepared");
+                let outcome = match previous.as_str() {
+                    "known" if handled <= 3 => Ok(Resumed { jid, handled: 7 }),
+                    "known" => Err(Refusal::TooMany(TooMany { handled, sent: 3 })),
+                    "over" => Err(Refusal::Failed { condition: Condition::ItemNotFound, handled: Some(5) }),
+                    _ => Err(Refusal::Failed { condition: Condition::ItemNotFound, handled: None }),
+                };
+                self.tell(Event::Resumed(outcome))
             }
             Action::Register(stanza) => {
                 let id = stanza.id.unwrap_or_default();

@@ -3,23 +3,29 @@
 //! The connection's task puts in what the client sent ([`Window`]) and takes out what is to be written; a link's task does
 //! the reverse. Neither waits for the other: both hold the lock for as long as it takes to move some bytes, and what can't
 //! go on is picked up later, by the connection when it is woken, by the link when it has room.
+//!
+//! A session that can be resumed outlives its connection: *detached*, it goes on taking what routers send, as the twin of the leader's
+//! outbox, until its client has resumed it anywhere or its time is over.
+
+mod activity;
+mod managed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
-use vesta_wire::attach::{Announced, BoundSession, EndReason, Inbound, Target, ToRouter};
+use vesta_wire::attach::{Announced, BoundSession, EndReason, Inbound, ResumedSession, Target, ToRouter};
 use vesta_wire::{Epoch, Sequence, SessionId, StreamId};
-use vesta_xmpp::management::{self, Command};
-use vesta_xmpp::stanza_error::Condition;
+use vesta_xmpp::management::{self, Counters};
 use vesta_xmpp::stream_error::StreamCondition;
-use vesta_xmpp::{FullJid, StreamError};
+use vesta_xmpp::{Envelope, FullJid, StreamError};
 
 use super::link::{NoPermit, RouterLink};
-use super::management::Management;
+use super::management::{Management, Resumption};
 use super::outgoing::{Batch, Outgoing, OutgoingLimits};
 use super::window::Window;
+pub(crate) use managed::ResumptionConfig;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -57,6 +63,21 @@ struct State {
     pinged_s: u32,
     /// XEP-0198, once the client has asked for it.
     management: Option<Box<Management>>,
+    activity: Activity,
+}
+
+/// What the client says of itself (XEP-0352), and whether the router knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Activity {
+    #[default]
+    Active,
+    /// To be told.
+    BecameActive,
+    /// To be told; `since_before`: another time.
+    BecameInactive {
+        since_before: bool,
+    },
+    Inactive,
 }
 
 /// How the session stands with the router that leads its shard.
@@ -86,6 +107,11 @@ impl Attachment {
 enum Phase {
     #[default]
     Live,
+    /// The connection is lost; the session waits for its client, here or anywhere.
+    Detached {
+        /// Whether the router that leads its shard has been told.
+        is_told: bool,
+    },
     /// The connection has ended; the router has yet to accept that.
     Ended,
     /// The router knows the session no longer.
@@ -121,19 +147,41 @@ pub(crate) struct Waiting {
     pub(crate) unaccepted: usize,
     /// Bytes to be written to the client.
     pub(crate) outgoing_bytes: usize,
+    /// Sessions that wait for their client.
+    pub(crate) detached: usize,
 }
 
 /// What a router's frames do.
 impl Session {
     /// A session that `link`'s router has bound.
     pub(super) fn new(bound: BoundSession, link: &Arc<RouterLink>, now_s: u32) -> Arc<Self> {
+        Self::with(bound, State { attachment: Attachment::Attached(link.clone()), ..State::default() }, now_s)
+    }
+
+    /// A session that goes on over another stream, at `link`'s router.
+    pub(super) fn resumed(resumed: ResumedSession, link: &Arc<RouterLink>, now_s: u32) -> Arc<Self> {
+        let ResumedSession { bound, seconds, accepted, received_before, delivered, sent_before } = resumed;
+        let counters = Counters::new(received_before.0, sent_before.0).with_acknowledged(delivered.0);
+        let state = State {
+            attachment: Attachment::Attached(link.clone()),
+            window: Window::from(accepted),
+            received: delivered,
+            delivered,
+            acknowledged: delivered,
+            management: Some(Box::new(Management::counting(counters, Resumption::Granted(seconds)))),
+            ..State::default()
+        };
+        Self::with(bound, state, now_s)
+    }
+
+    fn with(bound: BoundSession, state: State, now_s: u32) -> Arc<Self> {
         Arc::new(Self {
             id: bound.session,
             epoch: bound.epoch,
             jid: bound.jid,
             stream: AtomicU64::new(0),
             heard_s: AtomicU32::new(now_s),
-            state: Mutex::new(State { attachment: Attachment::Attached(link.clone()), ..State::default() }),
+            state: Mutex::new(state),
         })
     }
 
@@ -141,11 +189,12 @@ impl Session {
     pub(super) fn deliver(
         &self,
         target: &Target,
+        stanza: &Arc<Envelope>,
         limits: OutgoingLimits,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Delivery {
         let mut state = self.state.lock();
-        if target.epoch != self.epoch || state.phase != Phase::Live || state.ending.is_some() {
+        if target.epoch != self.epoch || !state.takes_frames() {
             return Delivery::Ignored;
         }
         if target.sequence <= state.received {
@@ -158,15 +207,25 @@ impl Session {
             let is_news = matches!(state.attachment, Attachment::Attached(_));
             return if is_news { Delivery::Gap } else { Delivery::Ignored };
         }
-        if !state.outgoing.has_room(limits) {
+        let is_written = state.writes();
+        let overflows = is_written && !state.outgoing.has_room(limits);
+        if overflows {
+            // Its client may resume it, when it reads again.
             let error = StreamError::new(StreamCondition::ResourceConstraint).with_text("too much waits to be read");
-            state.end_with(EndReason::Failed, error);
-            return Delivery::Overflow;
+            state.end_with(EndReason::Lost, error);
+            if !state.takes_frames() {
+                return Delivery::Overflow;
+            }
         }
-        state.outgoing.push(write);
+        if is_written && !overflows {
+            state.outgoing.push(write);
+            state.wake();
+        }
+        if let Some(management) = &mut state.management {
+            management.keep(stanza.clone());
+        }
         state.received = target.sequence;
-        state.wake();
-        Delivery::Taken
+        if overflows { Delivery::Overflow } else { Delivery::Taken }
     }
 
     /// Everything up to `sequence` is done with. Whether the session is over with that.
@@ -195,10 +254,20 @@ impl Session {
             return false;
         }
         match outcome {
-            Announced::Continues { accepted } => {
+            Announced::Continues { accepted, lacks } => {
                 state.accept(accepted);
                 state.window.rewind();
                 state.acknowledged = Sequence(0);
+                let received = state.received;
+                if let Some(management) = &mut state.management {
+                    management.restore(lacks.then_some(received));
+                }
+                if state.activity == Activity::Inactive {
+                    state.activity = Activity::BecameInactive { since_before: true };
+                }
+                if let Phase::Detached { is_told } = &mut state.phase {
+                    *is_told = false;
+                }
                 state.attachment = Attachment::Attached(link.clone());
                 state.pump(self);
                 state.wake();
@@ -268,11 +337,15 @@ impl Session {
         let mut state = self.state.lock();
         state.waker = None;
         state.outgoing = Outgoing::default();
-        state.management = None;
         if state.phase == Phase::Live {
             let reason = state.ending.as_ref().map_or(reason, |ending| ending.reason);
-            state.window.push(Inbound::Ended(reason));
-            state.phase = Phase::Ended;
+            if state.is_resumable_after(reason) {
+                state.phase = Phase::Detached { is_told: false };
+            } else {
+                state.management = None;
+                state.window.push(Inbound::Ended(reason));
+                state.phase = Phase::Ended;
+            }
             state.pump(self);
         }
         state.phase == Phase::Gone
@@ -314,44 +387,6 @@ impl Session {
         state.pump(self);
     }
 
-    /// XEP-0198: what the client says of the management of its stream. Wakes nobody: the connection itself calls this.
-    ///
-    /// # Errors
-    /// The stream ends: the client acknowledged what it was not sent.
-    pub(crate) fn manage(self: &Arc<Self>, command: &Command) -> Result<(), StreamError> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let (accepted, is_behind) = (state.window.accepted(), state.window.len() > 0);
-        match (command, &mut state.management) {
-            (Command::Enable { .. }, None) => {
-                let received_before = Sequence(accepted.0 + state.window.len() as u64);
-                state.management = Some(Box::new(Management::new(received_before, state.received)));
-                state.outgoing.push(management::write_enabled);
-            }
-            (Command::Request, Some(management)) => {
-                let handled = management.requested(accepted, is_behind);
-                state.outgoing.push(|out| management::write_answer(out, handled));
-            }
-            (Command::Answer { handled }, Some(management)) => {
-                management.answered(*handled, state.received)?;
-                state.delivered = management.acknowledged();
-                state.pump(self);
-            }
-            (Command::Enable { .. }, Some(_)) | (Command::Resume { .. }, _) | (_, None) => {
-                state.outgoing.push(|out| management::write_failed(out, Condition::UnexpectedRequest));
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends how many of the client's stanzas are handled, as the last word to a client that counts them.
-    pub(crate) fn write_last_answer(&self, out: &mut Vec<u8>) {
-        let state = self.state.lock();
-        if let Some(management) = &state.management {
-            management::write_answer(out, management.handled(state.window.accepted()));
-        }
-    }
-
     /// What the connection is to end with, if it is to end.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.state.lock().ending.as_deref().cloned()
@@ -386,7 +421,8 @@ impl Session {
     /// What waits in both directions.
     pub(crate) fn waiting(&self) -> Waiting {
         let state = self.state.lock();
-        Waiting { unaccepted: state.window.len(), outgoing_bytes: state.outgoing.bytes() }
+        let detached = usize::from(matches!(state.phase, Phase::Detached { .. }));
+        Waiting { unaccepted: state.window.len(), outgoing_bytes: state.outgoing.bytes(), detached }
     }
 }
 
@@ -401,13 +437,24 @@ impl State {
     fn accept(&mut self, sequence: Sequence) {
         let before = self.window.accepted();
         self.window.accept(sequence);
-        let (accepted, is_behind) = (self.window.accepted(), self.window.len() > 0);
-        if accepted > before
-            && let Some(handled) = self.management.as_mut().and_then(|it| it.accepted(accepted, is_behind))
-        {
-            self.outgoing.push(|out| management::write_answer(out, handled));
-            self.wake();
+        if self.window.accepted() > before {
+            self.tell_accepted();
         }
+    }
+
+    /// Whether what comes for the client is written to its connection.
+    fn writes(&self) -> bool {
+        self.phase == Phase::Live && self.ending.is_none()
+    }
+
+    /// Whether what comes for the client is taken: written, or kept for when it has resumed the session.
+    fn takes_frames(&self) -> bool {
+        let is_kept = match (self.phase, &self.ending) {
+            (Phase::Detached { .. }, _) => true,
+            (Phase::Live, Some(ending)) => self.is_resumable_after(ending.reason),
+            _ => false,
+        };
+        is_kept || self.writes()
     }
 
     fn end_with(&mut self, reason: EndReason, error: StreamError) {
@@ -441,7 +488,13 @@ impl State {
         match &self.attachment {
             Attachment::Detached | Attachment::Announced(_) => false,
             Attachment::ToAnnounce(_) => true,
-            Attachment::Attached(_) => self.delivered > self.acknowledged || self.window.has_unsent(),
+            Attachment::Attached(_) => {
+                self.delivered > self.acknowledged
+                    || self.window.has_unsent()
+                    || self.restores()
+                    || self.has_news_of_activity()
+                    || self.phase == (Phase::Detached { is_told: false })
+            }
         }
     }
 
@@ -462,7 +515,17 @@ impl State {
             self.acknowledged = self.delivered;
             return ToRouter::Delivered { session: session.id, epoch: session.epoch, sequence: self.delivered };
         }
-        let (sequence, event) = self.window.next_unsent().expect("asked only while something is to be sent");
-        ToRouter::Inbound { session: session.id, epoch: session.epoch, sequence, event }
+        if let Some((last, stanzas)) = self.next_piece() {
+            return ToRouter::Restore { session: session.id, epoch: session.epoch, last, stanzas };
+        }
+        if let Some((sequence, event)) = self.window.next_unsent() {
+            return ToRouter::Inbound { session: session.id, epoch: session.epoch, sequence, event };
+        }
+        if let Some((state, since_before)) = self.news_of_activity() {
+            return ToRouter::State { session: session.id, epoch: session.epoch, state, since_before };
+        }
+        // Behind all that the client has sent.
+        self.phase = Phase::Detached { is_told: true };
+        ToRouter::Detached { session: session.id, epoch: session.epoch }
     }
 }
