@@ -9,10 +9,11 @@ use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{BareJid, Envelope, IqType, Secret, StanzaError, StanzaType, ns};
 
 use crate::hooks::{AccountError, Context, Hooks, IqRequest, Scope, SessionEnded};
+use crate::log::LogId;
 use crate::logins::Logins;
 use crate::module::Module;
-use crate::store::StoreError;
-use crate::{Account, Host, Ports, Session, accounts, authentication, presence, roster, routing};
+use crate::store::{Store, StoreError};
+use crate::{Account, Host, Logged, Ports, Session, Timestamp, accounts, authentication, presence, roster, routing};
 
 /// What an operator may set.
 #[derive(Clone, Debug)]
@@ -153,14 +154,46 @@ impl Engine {
         }
     }
 
+    /// What [`Ports::log`] was given is durable, or can't be.
+    pub async fn logged(
+        &self,
+        account: &mut Account,
+        logged: Logged,
+        outcome: Result<(), StoreError>,
+        ports: &dyn Ports,
+    ) {
+        account.log.end(logged.number);
+        if let Some(mut context) = self.context(account, None, ports) {
+            routing::logging::logged(&mut context, logged.step, outcome).await;
+        }
+    }
+
+    /// Takes away at most `limit` messages of a host that are older than its archives keep them, and what accounts that are gone have
+    /// left. Returns how many it took: fewer than `limit` means that there are no more for now. For a timer.
+    ///
+    /// # Errors
+    /// The store's: to be tried again later.
+    pub async fn prune(&self, domain: &str, store: &dyn Store, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let retention = self.hooks(domain).and_then(|hooks| hooks.log_retention);
+        let before = retention.map_or(0, |milliseconds| now.0.saturating_sub(milliseconds));
+        store.log_prune(domain, LogId::first_of(Timestamp(before)), limit).await
+    }
+
     /// A session has ended, in whatever way. `session` is its record as it was; it is no longer among the account's sessions.
     pub async fn ended(&self, account: &mut Account, session: &Arc<Session>, ports: &dyn Ports) {
+        account.forget_session(session.key);
         let Some(mut context) = self.context(account, None, ports) else { return };
         presence::ended(&mut context, session).await;
         let hooks = context.hooks;
         if !hooks.session_ended.is_empty() {
             hooks.session_ended.run(&mut context, &mut SessionEnded { session: session.clone() }).await;
         }
+    }
+
+    /// A session's client may have missed presence: it is told anew, as with its initial presence (RFC 6121 §4.2.2).
+    pub async fn refresh(&self, account: &mut Account, session: &Arc<Session>, ports: &dyn Ports) {
+        let Some(mut context) = self.context(account, None, ports) else { return };
+        presence::refresh(&mut context, session).await;
     }
 
     /// Stanzas that a session's client never took, in order: RFC 6121 §8 again, without that session.

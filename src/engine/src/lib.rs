@@ -13,7 +13,8 @@
 //! | [`roster`] | RFC 6121 §2, §3 and appendix A: rosters and subscriptions |
 //! | `accounts`, `authentication`, `logins` | making and removing accounts; SASL's questions, and what is kept between them |
 //! | [`ports`] | what the engine asks of the world: sessions, delivery, routing, time, chance |
-//! | [`store`] | durable data, as ports |
+//! | [`store`], [`log`] | durable data, as ports; the messages of an account |
+//! | [`logging`], `recent` | entries of the log that are under way; messages that come twice |
 //! | [`session`] | a bound session as the cluster knows it |
 //! | [`hooks`], [`module`] | where XEPs take part |
 //! | `testing` (feature) | a world of accounts in memory, and transcripts |
@@ -25,10 +26,13 @@ pub mod engine;
 mod errors;
 pub mod hooks;
 pub mod host;
+pub mod log;
+pub mod logging;
 mod logins;
 pub mod module;
 pub mod ports;
 mod presence;
+mod recent;
 pub mod roster;
 mod routing;
 pub mod session;
@@ -39,6 +43,7 @@ pub mod testing;
 pub use account::Account;
 pub use engine::{Engine, Settings};
 pub use host::{Host, Hosts};
+pub use logging::Logged;
 pub use ports::Ports;
 pub use session::{Session, SessionChange, SessionKey};
 pub use store::{Fence, Store, StoreError};

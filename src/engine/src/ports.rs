@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use smallvec::SmallVec;
 use vesta_xmpp::{BareJid, Envelope, StreamError};
 
-use crate::store::{Fence, Store};
-use crate::{Hosts, Session, SessionChange, SessionKey, Timestamp};
+use crate::log::Mark;
+use crate::store::{Change, Fence, Store};
+use crate::{Hosts, Logged, Session, SessionChange, SessionKey, Timestamp};
 
 /// Sessions of an account: one or two, mostly.
 pub type Sessions = SmallVec<[Arc<Session>; 2]>;
@@ -58,6 +59,17 @@ pub trait Ports: Send + Sync {
     /// Sends a stanza on to the owner of its `to`: an account of a local host (this one too), or a remote domain. Stanzas
     /// routed to one address arrive in the order of the calls. What can't be routed comes back to `from` as an error.
     fn route(&self, stanza: Arc<Envelope>);
+
+    /// What the event's stanza is recognised by when it comes again, because nobody knows whether it was done: where it came into the
+    /// cluster. `None` for what a server made.
+    fn ingress(&self) -> Option<Mark> {
+        None
+    }
+
+    /// Hands changes of the event's own account to the store and returns at once. When they are durable, or can't be, `logged` comes
+    /// back as an event of the account ([`Engine::logged`](crate::Engine::logged)): in the order of these calls, before events that
+    /// came later, and what waits for this event waits for that one too. No changes: when those before them are.
+    fn log(&self, account: &BareJid, changes: Vec<Change>, logged: Logged);
 
     /// Ends a session of the event's own account with a stream error. Its end comes back as an event.
     async fn close(&self, account: &BareJid, key: SessionKey, error: StreamError);

@@ -29,6 +29,8 @@ pub struct Session {
     pub available: Option<Available>,
     /// Whether it has asked for the roster and so gets roster pushes (RFC 6121 §2.2).
     pub interested: bool,
+    /// Whether its client wants copies of what the account's other resources send and receive (XEP-0280).
+    pub carbons: bool,
     /// Whom it has sent available presence to beside the roster (RFC 6121 §4.6): they are told when it ends. Bounded by
     /// [`DIRECTED_MAX`].
     pub directed: BTreeSet<Jid>,
@@ -55,6 +57,8 @@ pub enum SessionChange {
     Presence(Option<Available>),
     /// The session has asked for its roster.
     Interested,
+    /// Its client wants copies from now on, or wants them no longer (XEP-0280).
+    Carbons(bool),
     /// Directed presence went to this entity.
     AddDirected(Jid),
     /// Directed unavailable presence went to this entity.
@@ -72,6 +76,7 @@ impl Session {
                 self.available = available;
             }
             SessionChange::Interested => self.interested = true,
+            SessionChange::Carbons(carbons) => self.carbons = carbons,
             SessionChange::AddDirected(to) => {
                 if self.directed.len() < DIRECTED_MAX {
                     self.directed.insert(to);

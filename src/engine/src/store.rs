@@ -8,6 +8,7 @@ use vesta_xmpp::sasl::Hash;
 use vesta_xmpp::{BareJid, Jid, Secret};
 
 use crate::Timestamp;
+use crate::log::{LogEntry, LogId, LogQuery, LogState, LoggedMessage};
 use crate::roster::RosterItem;
 
 /// What stands before every write of a shard's leader: a write fails when a newer generation or term has written for the shard
@@ -75,17 +76,6 @@ pub struct StoredRoster {
     pub items: Vec<RosterItem>,
 }
 
-/// A message kept for an account that had nobody to take it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OfflineMessage {
-    /// Only grows within an account.
-    pub id: u64,
-    /// When it came.
-    pub at: Timestamp,
-    /// The stanza as XML that stands alone ([`vesta_xmpp::Envelope::write_alone`]).
-    pub stanza: Bytes,
-}
-
 /// One change to an account's durable data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -103,12 +93,14 @@ pub enum Change {
         /// The contact.
         contact: Jid,
     },
-    /// Keeps a message. The id must be greater than any before of the account.
-    OfflinePush(OfflineMessage),
-    /// Forgets every kept message up to this id.
-    OfflineRemove {
-        /// The last one to forget.
-        up_to: u64,
+    /// Appends to the account's log. The id must be greater than any before of the account.
+    Log(LogEntry),
+    /// The entry waits for a client from now on.
+    LogWait(LogId),
+    /// Every entry up to this one waits no longer: those that the archive does not show are forgotten.
+    LogSettle {
+        /// The last one: an id that was given already, so that a repetition settles nothing that comes behind.
+        up_to: LogId,
     },
     /// Sets a value of a module: private XML, a vCard, the last activity.
     DataPut {
@@ -161,22 +153,36 @@ pub trait Store: Send + Sync + 'static {
     /// The account's roster, empty where there is none.
     async fn roster(&self, account: &BareJid) -> Result<StoredRoster, StoreError>;
 
-    /// At most `limit` kept messages with an id greater than `after`, in order.
-    async fn offline_messages(
-        &self,
-        account: &BareJid,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<OfflineMessage>, StoreError>;
+    /// What has to be known of an account's log before anything is appended to it, with the marks of its newest `recent` entries.
+    /// Reads behind every write of an older leader: none of those comes later.
+    async fn log_state(&self, fence: Fence, account: &BareJid, recent: u32) -> Result<LogState, StoreError>;
 
-    /// How many messages are kept, and the greatest id ever given (0: none).
-    async fn offline_state(&self, account: &BareJid) -> Result<(u64, u64), StoreError>;
+    /// The entries that a question is about, in the order of their ids. Costs the same wherever they lie in the log.
+    async fn log_page(&self, account: &BareJid, query: &LogQuery) -> Result<Vec<LoggedMessage>, StoreError>;
+
+    /// How many entries a question is about, whatever its limit. Costs as much as there are.
+    async fn log_count(&self, account: &BareJid, query: &LogQuery) -> Result<u64, StoreError>;
+
+    /// Takes away at most `limit` of a host's entries that are older than `before` and wait for nobody, and what is left of the logs
+    /// of accounts that are gone. Returns how many it took: fewer than `limit` means that there are no more.
+    async fn log_prune(&self, host: &str, before: LogId, limit: u32) -> Result<u64, StoreError>;
 
     /// A module's value.
     async fn data(&self, account: &BareJid, key: &str) -> Result<Option<Bytes>, StoreError>;
 
     /// Writes all changes or none. Durable when it returns.
     async fn write(&self, fence: Fence, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError>;
+
+    /// As [`Store::write`], without waiting: `done` is told when the changes are durable, or that they can't be. Writes of one
+    /// account are done in the order of the calls; `done` is called in that order too, on any thread, and must not block. A write
+    /// for which there is no room has failed before this returns.
+    fn submit(
+        &self,
+        fence: Fence,
+        account: &BareJid,
+        changes: Vec<Change>,
+        done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    );
 
     /// Whether the database answers, for readiness.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -15,9 +15,11 @@
 //! | [`xep0049_private`] | private XML storage | `private` |
 //! | [`xep0054_vcard`] | vcard-temp | `vcard` |
 //! | [`xep0077_registration`] | in-band registration, off by default | `registration` |
+//! | [`xep0313_archive`] | message archive, with preferences and stanza ids | `archive` |
 //! | [`xep0160_offline`] | offline messages, with delayed delivery | `offline` |
+//! | [`xep0280_carbons`] | copies for the account's other clients | `carbons` |
 //!
-//! To add one: a file named `xepNNNN_name.rs`, a field of [`Config`], a line in the list below, and
+//! To add one: a file named `xepNNNN_name.rs` or a folder of that name, a field of [`Config`], a line in the list below, and
 //! `VESTA_UPDATE=1 cargo test -p vesta-modules` for the table in the README and `doap.xml`.
 
 mod elsewhere;
@@ -36,6 +38,8 @@ pub mod xep0157_contact_addresses;
 pub mod xep0160_offline;
 pub mod xep0199_ping;
 pub mod xep0202_time;
+pub mod xep0280_carbons;
+pub mod xep0313_archive;
 
 use std::sync::Arc;
 
@@ -69,8 +73,12 @@ pub struct Config {
     pub vcard: xep0054_vcard::Config,
     /// XEP-0077: in-band registration.
     pub registration: xep0077_registration::Config,
+    /// XEP-0313: message archive.
+    pub archive: xep0313_archive::Config,
     /// XEP-0160: offline messages.
     pub offline: xep0160_offline::Config,
+    /// XEP-0280: message carbons.
+    pub carbons: xep0280_carbons::Config,
 }
 
 /// The modules that `config` switches on, in the order of running. `started_at` is when this process began to serve, for
@@ -104,6 +112,8 @@ fn list(config: &Config, started_at: Timestamp) -> Vec<(bool, Arc<dyn Module>)> 
         (config.private.enabled, Arc::new(xep0049_private::PrivateStorage::new(&config.private))),
         (config.vcard.enabled, Arc::new(xep0054_vcard::VCards::new(&config.vcard))),
         (config.registration.enabled, Arc::new(xep0077_registration::Registration::new(&config.registration))),
+        (config.archive.enabled, Arc::new(xep0313_archive::Archive::new(&config.archive))),
         (config.offline.enabled, Arc::new(xep0160_offline::OfflineMessages::new(&config.offline))),
+        (config.carbons.enabled, Arc::new(xep0280_carbons::Carbons)),
     ]
 }

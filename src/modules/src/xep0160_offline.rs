@@ -1,13 +1,13 @@
 //! XEP-0160: Best Practices for Handling Offline Messages (version 1.0.1), with the stamps of XEP-0203.
 //!
-//! Keeps messages for an account that has no resource to take them, and hands them to the first one that can: a session whose
-//! presence comes to have a priority that is not negative (§2). They come in the order in which they were kept, each with the time at
-//! which it came; from the store they are taken only after they were handed on, so that a failure between the two shows a
-//! message twice and never loses it.
+//! Messages for an account that has no resource to take them wait in its log, and are handed to the first session that can take
+//! them: one whose presence comes to have a priority that is not negative (§2). They come in the order in which they came in, each with
+//! the time at which it did. They wait no longer once they were handed on, so that a failure between the two shows a message twice and
+//! never loses it. A session whose client has read the archive before that presence is spared those that it finds there.
 //!
 //! | message (§3) | here |
 //! |---|---|
-//! | `normal`, `chat` | kept |
+//! | `normal`, `chat` | waits |
 //! | with chat states (XEP-0085) and nothing else | dropped: nobody was to keep it, and nobody acts on an error |
 //! | with the hint `no-store` (XEP-0334) | sent back, so that the sender knows |
 //! | `groupchat`, `headline`, `error` | never come here: RFC 6121 §8.5.2.2 decides before |
@@ -18,13 +18,13 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vesta_engine::hooks::{Context, Flow, Hook, Hooks, Order, SessionAvailable, UndeliverableMessage};
+use vesta_engine::log::{LogQuery, LoggedMessage, View};
 use vesta_engine::module::{Module, Spec, Status};
-use vesta_engine::store::{Change, OfflineMessage};
 use vesta_engine::{Session, StoreError};
 use vesta_xmpp::payload::date_time::DateTime;
 use vesta_xmpp::payload::delay::Delay;
 use vesta_xmpp::stanza_error::Condition;
-use vesta_xmpp::{Envelope, Flags, Jid, StanzaError, ns};
+use vesta_xmpp::{BareJid, Envelope, Flags, Jid, StanzaError, ns};
 
 /// What is fulfilled.
 pub const SPEC: Spec = Spec {
@@ -51,12 +51,12 @@ const PROCESSING_HINTS: Spec = Spec {
     number: 334,
     title: "Message Processing Hints",
     version: "0.4.0",
-    status: Status::Partial,
+    status: Status::Complete,
     since: "0.1.0",
-    note: "store and no-store, for offline messages",
+    note: "for offline messages, archives and carbons",
 };
 
-/// How many messages are read from the store, handed on and removed together.
+/// How many messages are read from the store and handed on together.
 const PAGE: u32 = 64;
 
 /// Key `offline`.
@@ -65,8 +65,8 @@ const PAGE: u32 = 64;
 pub struct Config {
     /// Whether the module is there. Default: true. Where it is not, messages that nobody takes are sent back.
     pub enabled: bool,
-    /// Messages kept for an account. Default: 500. The next one is sent back with `service-unavailable`. Each may be as large
-    /// as a stanza may be.
+    /// Messages that wait for an account. Default: 500. The next one is sent back with `service-unavailable`, and is in no archive of
+    /// the account either. Each may be as large as a stanza may be.
     pub messages_max: u64,
 }
 
@@ -84,7 +84,7 @@ pub struct OfflineMessages {
 /// What becomes of a message that nobody takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    Kept,
+    Waits,
     Dropped,
     SentBack,
 }
@@ -93,19 +93,6 @@ impl OfflineMessages {
     /// With `config`.
     pub fn new(config: &Config) -> Self {
         Self { messages_max: config.messages_max }
-    }
-
-    /// Keeps a message. `false`: there are too many.
-    async fn keep(&self, context: &Context<'_>, stanza: &Envelope) -> Result<bool, StoreError> {
-        let (count, last_id) = context.ports.store().offline_state(&context.account.jid).await?;
-        if count >= self.messages_max {
-            return Ok(false);
-        }
-        let mut bytes = Vec::with_capacity(stanza.weight());
-        stanza.write_alone(&mut bytes);
-        let message = OfflineMessage { id: last_id + 1, at: context.ports.now(), stanza: bytes.into() };
-        context.write(vec![Change::OfflinePush(message)]).await?;
-        Ok(true)
     }
 }
 
@@ -131,11 +118,14 @@ impl Hook<UndeliverableMessage> for OfflineMessages {
         match fate(event.stanza.flags) {
             Fate::SentBack => Flow::Continue,
             Fate::Dropped => Flow::Handled,
-            // As if it were kept (T14).
-            Fate::Kept if !event.account_exists => Flow::Handled,
-            Fate::Kept => match self.keep(context, &event.stanza).await {
-                Ok(true) => Flow::Handled,
-                Ok(false) => Flow::Reject(Condition::ServiceUnavailable.into()),
+            // As if it waited (T14).
+            Fate::Waits if !event.account_exists => Flow::Handled,
+            Fate::Waits => match context.account.waiting_messages(context.ports).await {
+                Ok(waiting) if waiting >= self.messages_max => Flow::Reject(Condition::ServiceUnavailable.into()),
+                Ok(_) => {
+                    event.waits = true;
+                    Flow::Continue
+                }
                 Err(error) => Flow::Reject(StanzaError::from(error)),
             },
         }
@@ -162,37 +152,49 @@ fn fate(flags: Flags) -> Fate {
     } else if flags.has(Flags::CHAT_STATE) && !substance.into_iter().any(|flag| flags.has(flag)) {
         Fate::Dropped
     } else {
-        Fate::Kept
+        Fate::Waits
     }
 }
 
-/// Hands everything kept to `session`, page by page, and forgets each page after that.
-async fn hand_on(context: &Context<'_>, session: &Session) -> Result<(), StoreError> {
-    let mut after = 0;
+/// Hands everything that waits to `session`, page by page.
+async fn hand_on(context: &mut Context<'_>, session: &Session) -> Result<(), StoreError> {
+    if context.account.waiting_messages(context.ports).await? == 0 {
+        return Ok(());
+    }
+    let mut query = LogQuery {
+        view: View::Waiting,
+        peer: None,
+        after: None,
+        before: None,
+        ids: None,
+        limit: PAGE,
+        backwards: false,
+    };
+    let reads_archive = context.account.reads_archive(session.key);
     loop {
-        let page = context.ports.store().offline_messages(&context.account.jid, after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.id;
-        for message in &page {
-            match read(message, &context.host.domain) {
+        let page = context.ports.store().log_page(&context.account.jid, &query).await?;
+        let Some(last) = page.last().map(|message| message.id) else { return Ok(()) };
+        for message in page.iter().filter(|message| !(reads_archive && message.archived)) {
+            match read(message, &context.account.jid) {
                 Some(stanza) => context.deliver(session.key, stanza),
-                None => tracing::error!(account = %context.account.jid, id = message.id, "kept message can't be read"),
+                None => tracing::error!(account = %context.account.jid, id = %message.id, "a message can't be read"),
             }
         }
-        context.write(vec![Change::OfflineRemove { up_to: after }]).await?;
+        context.settle_waiting(last, page.len() as u64);
         if page.len() < PAGE as usize {
             return Ok(());
         }
+        query.after = Some(last);
     }
 }
 
-/// The stanza, stamped with the time at which it was kept. One that was handed on before and came back has its stamp
-/// already, with the time that counts.
-fn read(message: &OfflineMessage, domain: &str) -> Option<Envelope> {
-    let mut stanza = Envelope::read_alone(&message.stanza).ok()?;
-    let domain = Jid::parse(domain).ok()?;
+/// The stanza, stamped with the time at which it came. One that was handed on before and came back has its stamp already, with the
+/// time that counts.
+fn read(message: &LoggedMessage, owner: &BareJid) -> Option<Envelope> {
+    let mut stanza = message.read(owner)?;
+    let domain = owner.to_domain().into();
     if !is_stamped_by(&stanza, &domain) {
-        let stamp = DateTime::from_unix_ms(message.at.0);
+        let stamp = DateTime::from_unix_ms(message.id.at().0);
         stanza.append(&Delay { from: Some(domain), stamp, reason: Some("Offline Storage".into()) }.to_element());
         stanza.flags.set(Flags::DELAY);
     }

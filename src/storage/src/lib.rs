@@ -5,7 +5,10 @@
 //! | `store` | the implementation of [`Store`], with most reads |
 //! | `verifiers` | the reads of logins, many in one statement |
 //! | `reader` | reads that wait while the database is away |
-//! | `operation` | the SQL of every write |
+//! | `operation` | the SQL of every write but those of logs |
+//! | `log` | the SQL of message logs: append, page, prune |
+//! | `fence` | only the newest leader of a shard writes |
+//! | `queue` | where writes wait for their turn |
 //! | `writer` | group commit: many writes, one transaction, one fsync |
 //! | `patience` | how long the database is waited for while it is away |
 //! | `database` | SQLite and PostgreSQL behind one face |
@@ -14,7 +17,7 @@
 //!
 //! The tables are in `migrations/`, once for each dialect; every other statement is written once and runs on both.
 //!
-//! **Fences.** Each transaction takes the row of its shard in `fences` to the writer's (generation, term), and fails with
+//! **Fences.** Each transaction takes the row of each of its shards in `fences` to the writer's (generation, term), and fails with
 //! `StoreError::Fenced` where that is older than what stands there. The row stays locked until the commit, so that two leaders
 //! of one shard never interleave.
 //!
@@ -24,8 +27,11 @@
 mod database;
 mod durability;
 mod fault;
+mod fence;
+mod log;
 mod operation;
 mod patience;
+mod queue;
 mod reader;
 mod store;
 mod verifiers;
@@ -46,10 +52,12 @@ use database::Database;
 pub use durability::Durability;
 use fault::Fault;
 pub use fault::OpenError;
+use log::prune::Pruner;
 use patience::Patience;
+use queue::{Queue, Room};
 use reader::Reader;
 use verifiers::Verifiers;
-use writer::{Queue, Writer};
+use writer::Writer;
 
 #[cfg(doc)]
 use vesta_engine::Store;
@@ -87,6 +95,7 @@ pub struct SqlStore {
     database: Arc<Database>,
     reader: Reader,
     verifiers: Verifiers,
+    pruner: Pruner,
     writers: Vec<Queue>,
     readiness: watch::Receiver<Readiness>,
     tasks: TaskTracker,
@@ -152,9 +161,10 @@ impl SqlStore {
         let patience = Patience::new(patience, stop.clone());
         let (announce, readiness) = watch::channel(Readiness::Starting);
         tasks.spawn(make_ready(database.clone(), announce, stop.clone()));
+        let room = Room::new();
         let writers = (0..writers)
             .map(|_| {
-                let (queue, writer) = Writer::new(database.clone(), patience.clone(), stop.clone());
+                let (queue, writer) = Writer::new(database.clone(), patience.clone(), stop.clone(), room.clone());
                 tasks.spawn(writer.run());
                 queue
             })
@@ -162,7 +172,7 @@ impl SqlStore {
         let reader = Reader::new(database.clone(), patience, readiness.clone());
         let (verifiers, gatherer) = Verifiers::new(reader.clone(), stop.clone());
         tasks.spawn(gatherer.run());
-        Self { database, reader, verifiers, writers, readiness, tasks, stop }
+        Self { database, reader, verifiers, pruner: Pruner::default(), writers, readiness, tasks, stop }
     }
 
     /// How the first attempt went; `Starting` if that takes long.
@@ -184,7 +194,7 @@ impl SqlStore {
         &self.writers[shard as usize % self.writers.len()]
     }
 
-    /// How many writes wait for their commit, for the metric. At most 1,024 for each writer: one on SQLite, four on PostgreSQL.
+    /// How many writes wait for their commit, for the metric. At most 65,536 for each writer: one on SQLite, four on PostgreSQL.
     pub fn waiting_writes(&self) -> usize {
         self.writers.iter().map(Queue::waiting).sum()
     }

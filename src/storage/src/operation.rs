@@ -2,13 +2,15 @@
 //! transaction whose outcome is unknown can be repeated.
 
 use vesta_engine::Timestamp;
+use vesta_engine::log::LogState;
 use vesta_engine::roster::{RosterItem, Subscription};
-use vesta_engine::store::{Change, Credentials, Fence, OfflineMessage};
+use vesta_engine::store::{Change, Credentials};
 use vesta_xmpp::sasl::Hash;
 use vesta_xmpp::{BareJid, Jid};
 
 use crate::database::{Connection, Value};
 use crate::fault::Fault;
+use crate::log::append::{self, Pending};
 
 /// A write as the store is asked for it.
 pub(crate) enum Operation {
@@ -18,45 +20,79 @@ pub(crate) enum Operation {
     SetCredentials(Credentials),
     /// Removes the account with all that hangs on it: `false` if there is none.
     Remove,
-    /// Changes the account's data. Always `true`.
+    /// Changes the account's data.
     Change(Vec<Change>),
+    /// Reads what has to be known of the account's log before it is written, with so many marks. An operation like the others:
+    /// it stands behind the fence.
+    ReadLogState(u32),
+}
+
+/// What an operation comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Whether there was something to do: always, if data were changed.
+    Done(bool),
+    /// Of [`Operation::ReadLogState`].
+    LogState(LogState),
 }
 
 impl Operation {
     /// Whether the operation's outcome is the same when it had already been committed.
     pub(crate) fn may_be_repeated(&self) -> bool {
         match self {
-            Operation::SetCredentials(_) | Operation::Change(_) => true,
+            Operation::SetCredentials(_) | Operation::Change(_) | Operation::ReadLogState(_) => true,
             Operation::Create { .. } | Operation::Remove => false,
         }
     }
 
-    /// Carries the operation out in the connection's transaction.
-    pub(crate) async fn apply(&self, account: &BareJid, connection: &mut Connection) -> Result<bool, Fault> {
+    /// About how many bytes it takes while it waits.
+    pub(crate) fn size(&self) -> usize {
+        let own = |change: &Change| match change {
+            Change::Log(entry) => entry.stanza.len(),
+            Change::DataPut { value, .. } => value.len(),
+            Change::RosterPut { item, .. } => item.pending_in.as_ref().map_or(0, |stanza| stanza.len()),
+            Change::RosterRemove { .. } | Change::LogWait(_) | Change::LogSettle { .. } | Change::DataRemove { .. } => {
+                0
+            }
+        };
         match self {
-            Operation::Create { credentials, now } => create(connection, account, credentials, *now).await,
-            Operation::SetCredentials(credentials) => set_credentials(connection, account, credentials).await,
+            Operation::Change(changes) => changes.iter().map(|change| size_of::<Change>() + own(change)).sum(),
+            _ => size_of::<Self>(),
+        }
+    }
+
+    /// Carries the operation out in the connection's transaction. Entries of a log may stay in `pending` for the end of the
+    /// transaction: what has to see them flushes them first.
+    pub(crate) async fn apply<'a>(
+        &'a self,
+        account: &'a BareJid,
+        connection: &mut Connection,
+        pending: &mut Pending<'a>,
+    ) -> Result<Answer, Fault> {
+        match self {
+            Operation::Create { credentials, now } => {
+                create(connection, account, credentials, *now).await.map(Answer::Done)
+            }
+            Operation::SetCredentials(credentials) => {
+                set_credentials(connection, account, credentials).await.map(Answer::Done)
+            }
             Operation::Remove => {
+                pending.flush_of(account, connection).await?;
                 let key = [Value::Text(account.as_str())];
-                Ok(connection.execute("DELETE FROM accounts WHERE account = $1", &key).await? > 0)
+                Ok(Answer::Done(connection.execute("DELETE FROM accounts WHERE account = $1", &key).await? > 0))
             }
             Operation::Change(changes) => {
                 for one in changes {
-                    change(connection, account, one).await?;
+                    change(connection, account, one, pending).await?;
                 }
-                Ok(true)
+                Ok(Answer::Done(true))
+            }
+            Operation::ReadLogState(recent) => {
+                pending.flush_of(account, connection).await?;
+                append::state(connection, account, *recent).await.map(Answer::LogState)
             }
         }
     }
-}
-
-/// Takes the shard's row to this fence and locks it until the transaction ends. `false`: a newer leader has been there.
-pub(crate) async fn pass(connection: &mut Connection, fence: Fence) -> Result<bool, Fault> {
-    let sql = "INSERT INTO fences (shard, generation, term) VALUES ($1, $2, $3) \
-               ON CONFLICT (shard) DO UPDATE SET generation = excluded.generation, term = excluded.term \
-               WHERE (fences.generation, fences.term) <= (excluded.generation, excluded.term)";
-    let values = [Value::Integer(fence.shard.into()), Value::number(fence.generation), Value::number(fence.term)];
-    Ok(connection.execute(sql, &values).await? > 0)
 }
 
 async fn create(
@@ -71,6 +107,7 @@ async fn create(
         return Ok(false);
     }
     put_credentials(connection, account, credentials).await?;
+    append::begin(connection, account).await?;
     Ok(true)
 }
 
@@ -110,7 +147,12 @@ async fn put_credentials(
     Ok(())
 }
 
-async fn change(connection: &mut Connection, account: &BareJid, change: &Change) -> Result<(), Fault> {
+async fn change<'a>(
+    connection: &mut Connection,
+    account: &'a BareJid,
+    change: &'a Change,
+    pending: &mut Pending<'a>,
+) -> Result<(), Fault> {
     match change {
         Change::RosterPut { version, item } => {
             raise_roster_version(connection, account, *version).await?;
@@ -120,10 +162,17 @@ async fn change(connection: &mut Connection, account: &BareJid, change: &Change)
             raise_roster_version(connection, account, *version).await?;
             remove_roster_item(connection, account, contact).await
         }
-        Change::OfflinePush(message) => push_offline_message(connection, account, message).await,
-        Change::OfflineRemove { up_to } => {
-            let sql = "DELETE FROM offline_messages WHERE account = $1 AND id <= $2";
-            connection.execute(sql, &[Value::Text(account.as_str()), Value::number(*up_to)]).await.map(drop)
+        Change::Log(entry) => {
+            pending.push(account, entry);
+            Ok(())
+        }
+        Change::LogWait(id) => {
+            pending.flush_of(account, connection).await?;
+            append::wait(connection, account, *id).await
+        }
+        Change::LogSettle { up_to } => {
+            pending.flush_of(account, connection).await?;
+            append::settle(connection, account, *up_to).await
         }
         Change::DataPut { key, value } => {
             let sql = "INSERT INTO account_data (account, key, value) VALUES ($1, $2, $3) \
@@ -169,20 +218,6 @@ async fn put_roster_item(connection: &mut Connection, account: &BareJid, item: &
 async fn remove_roster_item(connection: &mut Connection, account: &BareJid, contact: &Jid) -> Result<(), Fault> {
     let sql = "DELETE FROM roster_items WHERE account = $1 AND contact = $2";
     connection.execute(sql, &[Value::Text(account.as_str()), Value::Text(contact.as_str())]).await.map(drop)
-}
-
-async fn push_offline_message(
-    connection: &mut Connection,
-    account: &BareJid,
-    message: &OfflineMessage,
-) -> Result<(), Fault> {
-    let sql = "INSERT INTO offline_messages (account, id, at, stanza) VALUES ($1, $2, $3, $4) \
-               ON CONFLICT (account, id) DO UPDATE SET at = excluded.at, stanza = excluded.stanza";
-    let id = Value::number(message.id);
-    let values = [Value::Text(account.as_str()), id, Value::number(message.at.0), Value::Bytes(&message.stanza)];
-    connection.execute(sql, &values).await?;
-    let sql = "UPDATE accounts SET offline_last_id = $2 WHERE account = $1 AND offline_last_id < $2";
-    connection.execute(sql, &[Value::Text(account.as_str()), id]).await.map(drop)
 }
 
 /// How a hash function is called in the table.

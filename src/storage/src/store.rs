@@ -2,15 +2,17 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use vesta_engine::log::{LogId, LogQuery, LogState, LoggedMessage};
 use vesta_engine::roster::{RosterItem, Subscription};
-use vesta_engine::store::{AccountRecord, Change, Credentials, OfflineMessage, StoredRoster};
+use vesta_engine::store::{AccountRecord, Change, Credentials, StoredRoster};
 use vesta_engine::{Fence, Store, StoreError, Timestamp};
 use vesta_xmpp::{BareJid, Jid, Secret};
 
 use crate::SqlStore;
 use crate::database::{Row, Value};
 use crate::fault::Fault;
-use crate::operation::{Operation, subscription_name};
+use crate::log::page::Question;
+use crate::operation::{Answer, Operation, subscription_name};
 
 #[async_trait]
 impl Store for SqlStore {
@@ -30,7 +32,7 @@ impl Store for SqlStore {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.submit(fence, account, Operation::Create { credentials: credentials.clone(), now }).await
+        self.change_account(fence, account, Operation::Create { credentials: credentials.clone(), now }).await
     }
 
     async fn set_credentials(
@@ -39,11 +41,11 @@ impl Store for SqlStore {
         account: &BareJid,
         credentials: &Credentials,
     ) -> Result<bool, StoreError> {
-        self.submit(fence, account, Operation::SetCredentials(credentials.clone())).await
+        self.change_account(fence, account, Operation::SetCredentials(credentials.clone())).await
     }
 
     async fn remove_account(&self, fence: Fence, account: &BareJid) -> Result<bool, StoreError> {
-        self.submit(fence, account, Operation::Remove).await
+        self.change_account(fence, account, Operation::Remove).await
     }
 
     async fn accounts(
@@ -71,25 +73,23 @@ impl Store for SqlStore {
         Ok(StoredRoster { version, items })
     }
 
-    async fn offline_messages(
-        &self,
-        account: &BareJid,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<OfflineMessage>, StoreError> {
-        let sql = "SELECT id, at, stanza FROM offline_messages WHERE account = $1 AND id > $2 ORDER BY id LIMIT $3";
-        let values = [Value::Text(account.as_str()), Value::number(after), Value::Integer(limit.into())];
-        let rows = self.reader.rows(sql, &values).await?;
-        Ok(rows.iter().map(read_offline_message).collect::<Result<_, Fault>>()?)
+    async fn log_state(&self, fence: Fence, account: &BareJid, recent: u32) -> Result<LogState, StoreError> {
+        match self.carry_out(fence, account, Operation::ReadLogState(recent)).await? {
+            Answer::LogState(state) => Ok(state),
+            Answer::Done(_) => Err(StoreError::Broken("the state of a log was not read".into())),
+        }
     }
 
-    async fn offline_state(&self, account: &BareJid) -> Result<(u64, u64), StoreError> {
-        let sql = "SELECT offline_last_id, (SELECT COUNT(*) FROM offline_messages WHERE account = $1) AS kept \
-                   FROM accounts WHERE account = $1";
-        match self.reader.row(sql, &[Value::Text(account.as_str())]).await? {
-            Some(row) => Ok((row.number("kept")?, row.number("offline_last_id")?)),
-            None => Ok((0, 0)),
-        }
+    async fn log_page(&self, account: &BareJid, query: &LogQuery) -> Result<Vec<LoggedMessage>, StoreError> {
+        Question::new(&self.reader, account, query).page().await
+    }
+
+    async fn log_count(&self, account: &BareJid, query: &LogQuery) -> Result<u64, StoreError> {
+        Question::new(&self.reader, account, query).count().await
+    }
+
+    async fn log_prune(&self, host: &str, before: LogId, limit: u32) -> Result<u64, StoreError> {
+        self.pruner.step(&self.reader, host, before, limit).await
     }
 
     async fn data(&self, account: &BareJid, key: &str) -> Result<Option<Bytes>, StoreError> {
@@ -99,7 +99,20 @@ impl Store for SqlStore {
     }
 
     async fn write(&self, fence: Fence, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.submit(fence, account, Operation::Change(changes)).await.map(drop)
+        self.carry_out(fence, account, Operation::Change(changes)).await.map(drop)
+    }
+
+    fn submit(
+        &self,
+        fence: Fence,
+        account: &BareJid,
+        changes: Vec<Change>,
+        done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    ) {
+        match self.reader.ready() {
+            Ok(_) => self.writer(fence.shard).submit(fence, account, Operation::Change(changes), done),
+            Err(error) => done(Err(error)),
+        }
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -124,9 +137,16 @@ impl Store for SqlStore {
 }
 
 impl SqlStore {
-    async fn submit(&self, fence: Fence, account: &BareJid, operation: Operation) -> Result<bool, StoreError> {
+    async fn carry_out(&self, fence: Fence, account: &BareJid, operation: Operation) -> Result<Answer, StoreError> {
         self.reader.ready()?;
         self.writer(fence.shard).write(fence, account, operation).await
+    }
+
+    async fn change_account(&self, fence: Fence, account: &BareJid, operation: Operation) -> Result<bool, StoreError> {
+        match self.carry_out(fence, account, operation).await? {
+            Answer::Done(done) => Ok(done),
+            Answer::LogState(_) => Err(StoreError::Broken("the account was not changed".into())),
+        }
     }
 }
 
@@ -158,12 +178,4 @@ fn read_subscription(name: &str) -> Result<Subscription, Fault> {
     all.into_iter()
         .find(|subscription| subscription_name(*subscription) == name)
         .ok_or_else(|| Fault::Broken(format!("a contact has the subscription {name}")))
-}
-
-fn read_offline_message(row: &Row) -> Result<OfflineMessage, Fault> {
-    Ok(OfflineMessage {
-        id: row.number("id")?,
-        at: Timestamp(row.number("at")?),
-        stanza: row.get::<Vec<u8>>("stanza")?.into(),
-    })
 }

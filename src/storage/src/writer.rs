@@ -7,58 +7,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, info_span, warn};
 use vesta_engine::StoreError;
-use vesta_engine::store::Fence;
-use vesta_xmpp::BareJid;
 
 use crate::database::{Connection, Database, OPERATION_TIMEOUT};
 use crate::fault::Fault;
-use crate::operation::{self, Operation};
+use crate::fence::Fences;
+use crate::log::append::Pending;
 use crate::patience::Patience;
+use crate::queue::{Outcome, Queue, Room, Write};
 
-/// How many writes may wait for one writer. Who comes later waits for a place (back-pressure), for [`PLACE_TIMEOUT`].
-pub(crate) const WAITING_MAX: usize = 1024;
 /// How many writes one transaction takes at most.
-const BATCH_MAX: usize = 256;
-/// How long a write may wait for a place in the queue: as long as the database may be away.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A write that waits for its turn.
-struct Write {
-    fence: Fence,
-    account: BareJid,
-    operation: Operation,
-    reply: oneshot::Sender<Outcome>,
-}
-
-/// What a write's caller is told.
-type Outcome = Result<bool, StoreError>;
-
-/// The callers' end of a writer's queue.
-pub(crate) struct Queue(mpsc::Sender<Write>);
-
-impl Queue {
-    /// Has an operation written, and waits until it is durable.
-    pub(crate) async fn write(&self, fence: Fence, account: &BareJid, operation: Operation) -> Outcome {
-        let (reply, outcome) = oneshot::channel();
-        let write = Write { fence, account: account.clone(), operation, reply };
-        self.0.send_timeout(write, PLACE_TIMEOUT).await.map_err(|error| match error {
-            mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Unavailable("too many writes are waiting".into()),
-            mpsc::error::SendTimeoutError::Closed(_) => StoreError::Unavailable("the store is closed".into()),
-        })?;
-        outcome.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the store was closed meanwhile".into())))
-    }
-
-    /// How many writes wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.0.max_capacity() - self.0.capacity()
-    }
-}
+const BATCH_MAX: usize = 1024;
+/// A batch of so many writes says that more are coming: the next one gathers for a moment.
+const CROWD: usize = 4;
+/// How long after the beginning of the last transaction the next one begins at the earliest, while writes come in crowds: what a
+/// transaction costs by itself is then spread over more of them.
+const GATHER: Duration = Duration::from_millis(3);
 
 /// Owns one connection and writes what comes through its queue, in order within each shard.
 pub(crate) struct Writer {
@@ -68,6 +37,8 @@ pub(crate) struct Writer {
     stop: CancellationToken,
     /// Only there between two transactions that went well.
     connection: Option<Connection>,
+    /// When the next transaction may begin.
+    due: Instant,
 }
 
 /// Why a transaction failed.
@@ -79,9 +50,14 @@ struct Failure {
 
 impl Writer {
     /// A writer and its queue. It ends when `stop` is cancelled and all that waited is answered.
-    pub(crate) fn new(database: Arc<Database>, patience: Patience, stop: CancellationToken) -> (Queue, Self) {
-        let (sender, queue) = mpsc::channel(WAITING_MAX);
-        (Queue(sender), Self { database, patience, queue, stop, connection: None })
+    pub(crate) fn new(
+        database: Arc<Database>,
+        patience: Patience,
+        stop: CancellationToken,
+        room: Room,
+    ) -> (Queue, Self) {
+        let (sender, queue) = Queue::new(room);
+        (sender, Self { database, patience, queue, stop, connection: None, due: Instant::now() })
     }
 
     /// Writes until it is stopped.
@@ -96,6 +72,7 @@ impl Writer {
                     continue;
                 }
             }
+            self.gather(&mut batch).await;
             // Stable: writes of one shard keep their order. All writers lock shards in the same order, so none deadlock.
             batch.sort_by_key(|write| write.fence.shard);
             self.write(std::mem::take(&mut batch)).await;
@@ -105,14 +82,26 @@ impl Writer {
         }
     }
 
+    /// Lets more writes come to the batch, if the last transaction was a moment ago and had many.
+    async fn gather(&mut self, batch: &mut Vec<Write>) {
+        if Instant::now() < self.due && batch.len() < BATCH_MAX {
+            let _ = self.stop.run_until_cancelled(sleep_until(self.due)).await;
+            while batch.len() < BATCH_MAX
+                && let Ok(write) = self.queue.try_recv()
+            {
+                batch.push(write);
+            }
+        }
+        self.due = Instant::now() + if batch.len() < CROWD { Duration::ZERO } else { GATHER };
+    }
+
     async fn write(&mut self, batch: Vec<Write>) {
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
             match self.attempt_patiently(&part).await {
                 Ok(outcomes) => {
                     for (write, outcome) in part.into_iter().zip(outcomes) {
-                        // Whoever asked may have gone.
-                        let _ = write.reply.send(outcome);
+                        write.reply.send(outcome);
                     }
                 }
                 Err(failure) => match split(part, &failure.fault) {
@@ -170,18 +159,16 @@ impl Failure {
 /// All of a transaction but its commit. The writes are in the order of their shards.
 async fn transact(connection: &mut Connection, part: &[Write]) -> Result<Vec<Outcome>, Fault> {
     connection.begin().await?;
+    let mut fences = Fences::pass(connection, part.iter().map(|write| write.fence)).await?;
+    let mut pending = Pending::default();
     let mut outcomes = Vec::with_capacity(part.len());
-    let mut passed = None;
     for write in part {
-        if passed != Some(write.fence) {
-            if !operation::pass(connection, write.fence).await? {
-                outcomes.push(Err(StoreError::Fenced));
-                continue;
-            }
-            passed = Some(write.fence);
-        }
-        outcomes.push(Ok(write.operation.apply(&write.account, connection).await?));
+        outcomes.push(match fences.let_through(connection, write.fence).await? {
+            true => Ok(write.operation.apply(&write.account, connection, &mut pending).await?),
+            false => Err(StoreError::Fenced),
+        });
     }
+    pending.flush(connection).await?;
     Ok(outcomes)
 }
 
@@ -209,18 +196,22 @@ fn give_up(part: Vec<Write>, fault: Fault) {
     warn!(writes = part.len(), reason = %fault, "could not write to the database");
     let error = StoreError::from(fault);
     for write in part {
-        let _ = write.reply.send(Err(error.clone()));
+        write.reply.send(Err(error.clone()));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use vesta_engine::Fence;
+    use vesta_xmpp::BareJid;
+
     use super::*;
+    use crate::operation::Operation;
 
     fn write(shard: u32) -> Write {
         let account = BareJid::parse("romeo@montague.example").expect("a JID");
         let fence = Fence { shard, generation: 1, term: 1 };
-        Write { fence, account, operation: Operation::Change(Vec::new()), reply: oneshot::channel().0 }
+        Write::of(fence, account, Operation::Change(Vec::new()))
     }
 
     fn shards(parts: &[Vec<Write>]) -> Vec<Vec<u32>> {

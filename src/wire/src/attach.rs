@@ -28,6 +28,7 @@
 
 use std::sync::Arc;
 
+use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::management::Refusal;
 use vesta_xmpp::sasl::{Answer, Question};
 use vesta_xmpp::{BareJid, Envelope, FullJid, StanzaError, StreamError};
@@ -131,6 +132,17 @@ pub enum ToRouter {
         session: SessionId,
         /// Its epoch.
         epoch: Epoch,
+    },
+    /// A session's client has become active or inactive (XEP-0352). Inactivity is said again after each announcement.
+    State {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// What it is.
+        state: ClientState,
+        /// Whether it has been so for a while: a leader that does not know of it has missed what another one held back.
+        since_before: bool,
     },
     /// Something from a session's client.
     Inbound {

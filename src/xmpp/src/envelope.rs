@@ -206,6 +206,12 @@ impl Flags {
         self.0 & flags.0 == flags.0
     }
 
+    /// These but `flags`.
+    #[must_use]
+    pub fn without(self, flags: Flags) -> Flags {
+        Flags(self.0 & !flags.0)
+    }
+
     /// Sets `flags`.
     pub fn set(&mut self, flags: Flags) {
         self.0 |= flags.0;
@@ -332,7 +338,7 @@ impl Envelope {
             content.extend_from_slice(&self.content);
             answer.attributes = self.attributes.clone();
             answer.payload = self.payload.clone();
-            answer.flags = self.flags;
+            answer.flags = self.flags.without(Flags::LOGGED | Flags::COPY);
         }
         error.write(&mut content);
         answer.content = content.into();

@@ -14,8 +14,10 @@
 //! | [`sasl`] | PLAIN and SCRAM, both sides | RFC 4616, 5802, 7677, 9266 |
 //! | [`negotiation`] | how a stream comes up, both sides | RFC 6120 §4–7 |
 //! | [`management`] | acknowledged stanzas | XEP-0198 |
+//! | [`client_state`] | clients that nobody looks at | XEP-0352 |
 //! | [`payload`] | typed payloads, one file per specification | the specification named in each file |
 
+pub mod client_state;
 pub mod element;
 pub mod envelope;
 pub mod hash;

@@ -54,6 +54,8 @@ pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0115: entity capabilities.
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0122: what values a form's field takes.
+pub const DATA_VALIDATION: &str = "http://jabber.org/protocol/xdata-validate";
 /// XEP-0157: contact addresses.
 pub const SERVER_INFO_FORM: &str = "http://jabber.org/network/serverinfo";
 /// XEP-0160: the feature of offline storage.
@@ -62,6 +64,8 @@ pub const OFFLINE: &str = "msgoffline";
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// XEP-0198: stream management.
 pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
+/// XEP-0352 client state indication.
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// XEP-0199: ping.
 pub const PING: &str = "urn:xmpp:ping";
 /// XEP-0202: entity time.

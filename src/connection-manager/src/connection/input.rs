@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use vesta_wire::attach::{EndReason, Inbound};
+use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::management::Command;
 use vesta_xmpp::scan::{Item, Rejected, Scanner};
 use vesta_xmpp::stream_error::StreamCondition;
@@ -170,6 +171,13 @@ fn handle(item: Item, session: &Arc<Session>, shared: &Shared) -> Option<End> {
         Item::Close => Some(End::Closed),
         // RFC 6120 §4.9.1.1: it is over on the client's side; an error is not answered with another one.
         Item::Element(error) if error.is(ns::STREAM, "error") => Some(End::Closed),
+        Item::Element(element) if element.namespace() == ns::CLIENT_STATE => match ClientState::read(&element) {
+            Some(state) => {
+                session.set_client_state(state);
+                None
+            }
+            None => Some(End::failed(StreamCondition::UnsupportedStanzaType)),
+        },
         Item::Element(element) => match Command::read(&element) {
             Ok(Some(command)) => session.manage(&command, &shared.resumption).err().map(End::failed),
             Ok(None) => Some(End::failed(StreamCondition::UnsupportedStanzaType)),

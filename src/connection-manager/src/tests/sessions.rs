@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use vesta_wire::attach::{Announced, EndReason, Inbound, Leader, RouterInfo, ToManager, ToRouter};
 use vesta_wire::{Epoch, NodeId, Sequence, Term};
+use vesta_xmpp::client_state::ClientState;
 
 use super::client::{Clear, handshake, tls_config};
 use super::router::{Router, SHARD, chat, leader, session};
@@ -323,8 +324,7 @@ fn t61_a_slow_reader_is_ended_and_others_notice_nothing() {
             quick.expect("<body>small</body></message>").await;
         }
         loop {
-            if let ToRouter::Inbound { session: id, event: Inbound::Ended(EndReason::Lost), .. } = router.next().await
-            {
+            if let ToRouter::Inbound { session: id, event: Inbound::Ended(EndReason::Lost), .. } = router.next().await {
                 assert_eq!(id, session(7));
                 break;
             }
@@ -401,4 +401,32 @@ fn a_plain_connection_serves_where_tls_is_not_required() {
         let mut secure = Client::over(handshake(stream, tls_config(&world), HOSTS[0]).await.expect("a handshake"));
         tokio::join!(secure.log_in("balcony"), router.log_in(7));
     });
+}
+
+/// XEP-0352: the router is told of each change, and again after each announcement.
+#[test]
+fn a_client_that_becomes_inactive_is_held_back_by_the_router_that_leads() {
+    run(async {
+        let world = World::start();
+        let mut router = world.router().await;
+        let mut juliet = world.juliet(&mut router).await;
+        juliet.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
+        assert_eq!(state(&mut router).await, (ClientState::Inactive, false));
+        juliet.send("<inactive xmlns='urn:xmpp:csi:0'/>").await;
+        router.send(ToManager::Leaders(vec![leader(2, 1)])).await;
+        let ToRouter::Announce { .. } = router.next().await else { panic!("not announced") };
+        answer(&router, continues(0)).await;
+        assert_eq!(state(&mut router).await, (ClientState::Inactive, true));
+        juliet.send("<active xmlns='urn:xmpp:csi:0'/>").await;
+        assert_eq!(state(&mut router).await, (ClientState::Active, false));
+        juliet.send("<asleep xmlns='urn:xmpp:csi:0'/>").await;
+        juliet.expect("<unsupported-stanza-type ").await;
+    });
+}
+
+async fn state(router: &mut Router) -> (ClientState, bool) {
+    match router.next().await {
+        ToRouter::State { state, since_before, .. } => (state, since_before),
+        other => panic!("no state: {other:?}"),
+    }
 }

@@ -76,14 +76,7 @@ impl Uplink {
         }
     }
 
-    fn deliver(
-        &self,
-        link: &Arc<RouterLink>,
-        shard: ShardId,
-        term: Term,
-        targets: &[Target],
-        stanza: &Arc<Envelope>,
-    ) {
+    fn deliver(&self, link: &Arc<RouterLink>, shard: ShardId, term: Term, targets: &[Target], stanza: &Arc<Envelope>) {
         let known = self.routes.read().term(shard);
         if term < known {
             self.metrics.frames_refused.inc_by(targets.len() as u64);

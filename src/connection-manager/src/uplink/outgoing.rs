@@ -23,8 +23,8 @@ pub(crate) struct Batch {
 pub(super) struct Outgoing {
     waiting: Vec<u8>,
     waiting_stanzas: usize,
-    /// What waits behind a place that is kept for a later word: see [`Outgoing::hold`].
-    held: Option<Box<Vec<u8>>>,
+    /// How much of it may go out before a place that is kept for a later word: see [`Outgoing::hold`].
+    barrier: Option<u32>,
     /// Of what the connection has taken and not yet written.
     writing_bytes: usize,
     writing_stanzas: usize,
@@ -38,29 +38,33 @@ impl Outgoing {
 
     /// Appends a stanza that `write` writes.
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(self.held.as_deref_mut().unwrap_or(&mut self.waiting));
+        write(&mut self.waiting);
         self.waiting_stanzas += 1;
     }
 
     /// Keeps the place behind what waits now: what comes later waits until [`Outgoing::release`].
     pub(super) fn hold(&mut self) {
-        self.held.get_or_insert_default();
+        // What waits is bounded by [`OutgoingLimits`], far below 4 GiB.
+        self.barrier.get_or_insert(self.waiting.len() as u32);
     }
 
     /// Writes into the place that was kept; what is behind it goes on.
     pub(super) fn release(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let behind = self.barrier.take().map(|at| self.waiting.split_off(at as usize));
         write(&mut self.waiting);
-        if let Some(held) = self.held.take() {
-            self.waiting.extend_from_slice(&held);
-        }
+        self.waiting.extend_from_slice(&behind.unwrap_or_default());
     }
 
     /// Takes everything that waits.
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
-        if self.waiting.is_empty() {
+        let behind = match &mut self.barrier {
+            Some(at) => self.waiting.split_off(std::mem::take(at) as usize),
+            None => Vec::new(),
+        };
+        let bytes = std::mem::replace(&mut self.waiting, behind);
+        if bytes.is_empty() {
             return None;
         }
-        let bytes = std::mem::take(&mut self.waiting);
         self.writing_bytes = bytes.len();
         self.writing_stanzas = std::mem::take(&mut self.waiting_stanzas);
         Some(bytes)
@@ -74,7 +78,7 @@ impl Outgoing {
 
     /// Bytes that wait or are being written.
     pub(super) fn bytes(&self) -> usize {
-        self.waiting.len() + self.held.as_ref().map_or(0, |held| held.len()) + self.writing_bytes
+        self.waiting.len() + self.writing_bytes
     }
 }
 

@@ -75,8 +75,7 @@ impl Uplink {
     ) -> Result<(BoundHandle, u32), Refusal> {
         let failed = |condition| Refusal::Failed { condition, handled: None };
         let (session, digest) = resumption::read(previous).ok_or(failed(Condition::ItemNotFound))?;
-        let ask =
-            |request| ToRouter::Resume { request, account: account.clone(), session, digest, handled, stream };
+        let ask = |request| ToRouter::Resume { request, account: account.clone(), session, digest, handled, stream };
         match self.request(&account, ask).await {
             Some(Reply { bound: Some(handle), frame: ToManager::Resumed { result: Ok(resumed), .. } }) => {
                 handle.session().set_stream(stream);

@@ -7,8 +7,10 @@ use vesta_xmpp::{Envelope, Jid, Secret, StreamError};
 use super::Hooks;
 use crate::accounts;
 use crate::engine::Settings;
+use crate::log::LogId;
 use crate::logins::Logins;
 use crate::ports::{Sessions, Undecided};
+use crate::routing::logging;
 use crate::store::{Change, StoreError};
 use crate::{Account, Host, Ports, Session, SessionKey};
 
@@ -80,6 +82,12 @@ impl Context<'_> {
     /// The store's; nothing is changed then.
     pub async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.ports.store().write(self.ports.fence(), &self.account.jid, changes).await
+    }
+
+    /// Entries of the account's log that waited have been handed to a session: all up to this one, so many. The store is told, and not
+    /// waited for: should that fail they are handed on again, to the next session.
+    pub fn settle_waiting(&mut self, up_to: LogId, count: u64) {
+        logging::settle(self, up_to, count);
     }
 
     /// Makes the account. `password` as typed.

@@ -14,6 +14,15 @@ use crate::ports::Sessions;
 pub struct OutboundMessage {
     /// The stanza: `from` is the session's full JID, `to` is never empty. May be changed (`Arc::make_mut`), but for `from`.
     pub stanza: Arc<Envelope>,
+    /// Whether it goes into the sender's archive. Set by whoever keeps one.
+    pub archived: bool,
+}
+
+/// A message of the account has been routed, and is in its archive if it belongs there.
+#[derive(Debug)]
+pub struct MessageSent {
+    /// The stanza, as the account's other resources may see it.
+    pub stanza: Arc<Envelope>,
 }
 
 /// A message for the account.
@@ -21,7 +30,16 @@ pub struct OutboundMessage {
 pub struct InboundMessage {
     /// The stanza. May be changed (`Arc::make_mut`), but for the addresses.
     pub stanza: Arc<Envelope>,
-    /// The sessions that get it. May be changed; where it is empty, nobody takes the message.
+    /// Whether it goes into the account's archive. Set by whoever keeps one. Then it is durable before anybody gets it.
+    pub archived: bool,
+}
+
+/// A message has been handed to sessions of the account.
+#[derive(Debug)]
+pub struct MessageDelivered {
+    /// The stanza as they got it.
+    pub stanza: Arc<Envelope>,
+    /// The sessions.
     pub targets: Sessions,
 }
 
@@ -33,6 +51,8 @@ pub struct UndeliverableMessage {
     /// Whether the account exists. Where it does not, a handler keeps nothing but must return the same as if it did, so that
     /// nobody learns which accounts there are (T14).
     pub account_exists: bool,
+    /// Whether it waits in the account's log for a client that takes it. Set by whoever hands it on then.
+    pub waits: bool,
 }
 
 /// A session has broadcast available presence.

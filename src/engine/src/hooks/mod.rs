@@ -1,8 +1,9 @@
 //! Where XEP modules take part: every point at which the engine asks them, as methods of [`Hooks`].
 //!
 //! ```text
-//! client ──► outbound_message ──► routing ──► inbound_message ──► delivery
-//!                                                  └─ nobody takes it ──► undeliverable_message
+//! client ──► outbound_message ──► routing ──► inbound_message ──► delivery ──► message_delivered
+//!                 └─ archived, if it is ──► message_sent  │ └─ archived, if it is, before delivery
+//!                                                         └─ nobody takes it ──► undeliverable_message
 //! client ──► presence ──► session_available, session_unavailable        end of a session ──► session_ended
 //! IQ to the server or to an account ──► iq_get, iq_set                  end of an account ──► account_removed
 //! ```
@@ -27,8 +28,8 @@ use crate::Host;
 pub use context::{AccountError, Context};
 pub use disco::{Disco, DiscoItem, Identity};
 pub use event::{
-    AccountRemoved, InboundMessage, IqRequest, OutboundMessage, SessionAvailable, SessionEnded, SessionUnavailable,
-    UndeliverableMessage,
+    AccountRemoved, InboundMessage, IqRequest, MessageDelivered, MessageSent, OutboundMessage, SessionAvailable,
+    SessionEnded, SessionUnavailable, UndeliverableMessage,
 };
 
 /// What a handler says about how the event goes on.
@@ -149,10 +150,13 @@ pub struct Hooks {
     pub(crate) outbound_message: Point<OutboundMessage>,
     pub(crate) inbound_message: Point<InboundMessage>,
     pub(crate) undeliverable_message: Point<UndeliverableMessage>,
+    pub(crate) message_sent: Point<MessageSent>,
+    pub(crate) message_delivered: Point<MessageDelivered>,
     pub(crate) session_available: Point<SessionAvailable>,
     pub(crate) session_unavailable: Point<SessionUnavailable>,
     pub(crate) session_ended: Point<SessionEnded>,
     pub(crate) account_removed: Point<AccountRemoved>,
+    pub(crate) log_retention: Option<u64>,
 }
 
 impl Hooks {
@@ -206,16 +210,32 @@ impl Hooks {
         self.outbound_message.add(order, handler);
     }
 
-    /// A message for an account that exists, after RFC 6121 §8 has chosen who gets it, before delivery. Handlers may change
-    /// the stanza and the choice. Not asked again for what comes back from a session that ended.
+    /// A message for an account that exists, which RFC 6121 §8 does not send back. Handlers may change the stanza. Who gets it is chosen
+    /// later, when it is durable. Not asked again for what comes back from a session that ended.
     pub fn inbound_message(&mut self, order: Order, handler: Arc<dyn Hook<InboundMessage>>) {
         self.inbound_message.add(order, handler);
     }
 
-    /// A message of type `chat` or `normal` that no resource takes. A handler that keeps it returns [`Flow::Handled`]; else the
-    /// sender gets `service-unavailable` (RFC 6121 §8.5.2.2.1).
+    /// A message of type `chat` or `normal` that no resource takes. Where no handler lets it wait or returns [`Flow::Handled`], and it is
+    /// not archived either, the sender gets `service-unavailable` (RFC 6121 §8.5.2.2.1).
     pub fn undeliverable_message(&mut self, order: Order, handler: Arc<dyn Hook<UndeliverableMessage>>) {
         self.undeliverable_message.add(order, handler);
+    }
+
+    /// A message of the account has been routed to somebody else, and is durable in the account's archive if it belongs there. Fires in
+    /// the order of sending.
+    pub fn message_sent(&mut self, order: Order, handler: Arc<dyn Hook<MessageSent>>) {
+        self.message_sent.add(order, handler);
+    }
+
+    /// A message has been handed to sessions of the account.
+    pub fn message_delivered(&mut self, order: Order, handler: Arc<dyn Hook<MessageDelivered>>) {
+        self.message_delivered.add(order, handler);
+    }
+
+    /// For how many milliseconds the archives of this host keep messages; without this, for ever.
+    pub fn log_retention(&mut self, milliseconds: u64) {
+        self.log_retention = Some(milliseconds);
     }
 
     /// A session has broadcast available presence: it is recorded and the contacts have been told. [`Flow`] is ignored but

@@ -36,6 +36,8 @@ impl Module for Spy {
         hooks.outbound_message(self.order, self.clone());
         hooks.inbound_message(self.order, self.clone());
         hooks.undeliverable_message(self.order, self.clone());
+        hooks.message_sent(self.order, self.clone());
+        hooks.message_delivered(self.order, self.clone());
         hooks.session_available(self.order, self.clone());
         hooks.session_unavailable(self.order, self.clone());
         hooks.session_ended(self.order, self.clone());
@@ -59,10 +61,24 @@ impl Hook<OutboundMessage> for Spy {
 #[async_trait]
 impl Hook<InboundMessage> for Spy {
     async fn on(&self, _: &mut Context<'_>, event: &mut InboundMessage) -> Flow {
-        self.note(&format!("inbound to {}", event.targets.len()));
-        if event.stanza.id.as_deref() == Some("nobody") {
-            event.targets.clear();
-        }
+        self.note("inbound");
+        event.archived = event.stanza.id.as_deref() == Some("archive");
+        Flow::Continue
+    }
+}
+
+#[async_trait]
+impl Hook<MessageSent> for Spy {
+    async fn on(&self, _: &mut Context<'_>, _: &mut MessageSent) -> Flow {
+        self.note("sent");
+        Flow::Continue
+    }
+}
+
+#[async_trait]
+impl Hook<MessageDelivered> for Spy {
+    async fn on(&self, _: &mut Context<'_>, event: &mut MessageDelivered) -> Flow {
+        self.note(&format!("delivered to {}", event.targets.len()));
         Flow::Continue
     }
 }
@@ -71,7 +87,13 @@ impl Hook<InboundMessage> for Spy {
 impl Hook<UndeliverableMessage> for Spy {
     async fn on(&self, _: &mut Context<'_>, event: &mut UndeliverableMessage) -> Flow {
         self.note(if event.account_exists { "undeliverable" } else { "undeliverable, no account" });
-        Flow::Handled
+        match event.stanza.id.as_deref() {
+            Some("wait") => {
+                event.waits = true;
+                Flow::Continue
+            }
+            _ => Flow::Handled,
+        }
     }
 }
 
@@ -147,13 +169,13 @@ fn a_message_passes_the_points_of_both_sides_and_of_those_whom_nobody_takes() {
     let juliet = world.connect("juliet@example.com/balcony");
     romeo.sends("<message to='juliet@example.com/balcony'/>");
     juliet.receives("<message from='romeo@example.net/orchard'/>");
-    assert_eq!(noted(), ["spy outbound", "spy inbound to 1"]);
-    romeo.sends("<message to='juliet@example.com/balcony' id='nobody'/>");
-    assert_eq!(noted(), ["spy outbound", "spy inbound to 1", "spy undeliverable"]);
+    assert_eq!(noted(), ["spy outbound", "spy sent", "spy inbound", "spy delivered to 1"]);
     romeo.sends("<message to='juliet@example.com'/>");
-    assert_eq!(noted(), ["spy outbound", "spy inbound to 0", "spy undeliverable"]);
+    assert_eq!(noted(), ["spy outbound", "spy sent", "spy inbound", "spy undeliverable"]);
+    romeo.sends("<message to='juliet@example.com' id='wait'/>");
+    assert_eq!(noted(), ["spy outbound", "spy sent", "spy inbound", "spy undeliverable"]);
     romeo.sends("<message to='unknown@example.com'/>");
-    assert_eq!(noted(), ["spy outbound", "spy undeliverable, no account"]);
+    assert_eq!(noted(), ["spy outbound", "spy sent", "spy undeliverable, no account"]);
     world.nobody_receives_anything();
 }
 

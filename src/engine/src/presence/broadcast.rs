@@ -42,6 +42,25 @@ pub(super) async fn available(
 /// What a resource learns when it becomes available (§4.2.2, §3.1.3): the presence of the account's other resources and of the
 /// contacts, and the requests that wait for an answer.
 async fn introduce(context: &mut Context<'_>, session: &Arc<Session>) -> Result<(), StanzaError> {
+    tell_presence(context, session).await?;
+    let roster = context.account.roster(context.ports).await?;
+    let requests = subscribing::requests(roster);
+    for request in requests {
+        deliver(context, std::slice::from_ref(session), Arc::new(request));
+    }
+    Ok(())
+}
+
+/// An available resource may have missed presence: it learns it anew.
+pub(crate) async fn refresh(context: &mut Context<'_>, session: &Arc<Session>) {
+    if session.available.is_some()
+        && let Err(error) = tell_presence(context, session).await
+    {
+        tracing::warn!(session = %session.jid, ?error, "presence that was missed can't be told anew");
+    }
+}
+
+async fn tell_presence(context: &mut Context<'_>, session: &Arc<Session>) -> Result<(), StanzaError> {
     let ports = context.ports;
     for other in available_sessions(context).iter().filter(|other| other.key != session.key) {
         if let Some(available) = &other.available {
@@ -53,10 +72,6 @@ async fn introduce(context: &mut Context<'_>, session: &Arc<Session>) -> Result<
         // From the full JID, so that the answers reach the resource that needs them and no other.
         let probe = Envelope::new(StanzaType::Presence(PresenceType::Probe)).with_from(session.jid.clone());
         send(ports, probe.with_to(contact.clone()));
-    }
-    let requests = subscribing::requests(roster);
-    for request in requests {
-        deliver(context, std::slice::from_ref(session), Arc::new(request));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::hooks::Context;
 use crate::roster::subscribing;
 use crate::routing::{bounce, forward};
 
-pub(crate) use broadcast::{ended, show_to, withdraw_from};
+pub(crate) use broadcast::{ended, refresh, show_to, withdraw_from};
 pub(crate) use directed::notice_error;
 pub(crate) use probe::answer as probe;
 

@@ -1,15 +1,18 @@
 //! Messages (RFC 6121 §5, §8.5).
 //!
-//! The common case, a message between two users who are online, asks the store nothing and reads no content.
+//! The common case, a message between two users who are online, asks the store nothing but to take the entries of their logs, and
+//! reads no content. What is stored is delivered when it is durable: [`super::logging`].
 
 use std::sync::Arc;
 
 use vesta_xmpp::stanza_error::Condition;
-use vesta_xmpp::{Envelope, MessageType, StanzaType};
+use vesta_xmpp::{Envelope, Flags, MessageType, StanzaError, StanzaType};
 
 use super::rules::{self, Situation, Verdict};
-use super::{bounce, deliver, forward};
-use crate::hooks::{Context, Flow, InboundMessage, OutboundMessage, UndeliverableMessage};
+use super::{Destination, bounce, deliver, destination, forward, logging, situation};
+use crate::hooks::{
+    Context, Flow, InboundMessage, MessageDelivered, MessageSent, OutboundMessage, UndeliverableMessage,
+};
 use crate::ports::Sessions;
 
 /// A message from a client. Without `to` it is for the sender's own account (RFC 6120 §10.3.1).
@@ -17,26 +20,47 @@ pub(super) async fn outbound(context: &mut Context<'_>, mut stanza: Arc<Envelope
     if stanza.to.is_none() {
         Arc::make_mut(&mut stanza).to = Some(context.account.jid.clone().into());
     }
+    let mut archived = false;
     let point = &context.hooks.outbound_message;
     if !point.is_empty() {
-        let mut event = OutboundMessage { stanza };
+        let mut event = OutboundMessage { stanza, archived };
         match point.run(context, &mut event).await {
-            Flow::Continue => stanza = event.stanza,
+            Flow::Continue => (stanza, archived) = (event.stanza, event.archived),
             Flow::Handled => return,
             Flow::Reject(error) => return bounce(context, &event.stanza, &error),
         }
     }
-    forward(context, stanza).await;
+    match destination(context, stanza.to.as_ref()) {
+        // To the account itself one entry is enough: the message comes in here as well.
+        Destination::OwnAccount | Destination::Server | Destination::Nowhere => forward(context, stanza).await,
+        Destination::Elsewhere => {
+            if logging::sent(context, &stanza, archived).await {
+                forward(context, stanza).await;
+            }
+        }
+    }
+}
+
+/// A message of the account has been routed, and is durable if it had to be.
+pub(super) async fn sent(context: &mut Context<'_>, stanza: Arc<Envelope>) {
+    let point = &context.hooks.message_sent;
+    if !point.is_empty() {
+        point.run(context, &mut MessageSent { stanza }).await;
+    }
 }
 
 /// A message for the account, after the table has spoken.
 pub(super) async fn inbound(context: &mut Context<'_>, stanza: Arc<Envelope>, verdict: Verdict, targets: Sessions) {
+    if stanza.flags.has(Flags::LOGGED) || stanza.flags.has(Flags::COPY) {
+        // An earlier leader's, who had it in a session's outbox.
+        return return_to_account(context, stanza).await;
+    }
     let (verdict, targets) = resolve(context, &stanza, verdict, targets);
     match verdict {
-        Verdict::ToResource | Verdict::ToTakers => offer(context, stanza, targets, true).await,
+        Verdict::ToResource | Verdict::ToTakers => accept(context, stanza, !targets.is_empty()).await,
         Verdict::Keep => match context.account.exists(context.ports).await {
-            Ok(true) => offer(context, stanza, targets, true).await,
-            Ok(false) => offer(context, stanza, targets, false).await,
+            Ok(true) => accept(context, stanza, false).await,
+            Ok(false) => no_account(context, stanza).await,
             Err(error) => bounce(context, &stanza, &error.into()),
         },
         Verdict::Bounce => bounce(context, &stanza, &Condition::ServiceUnavailable.into()),
@@ -44,65 +68,115 @@ pub(super) async fn inbound(context: &mut Context<'_>, stanza: Arc<Envelope>, ve
     }
 }
 
+/// Whether anybody takes the message now; whoever does when it is durable gets it.
+async fn accept(context: &mut Context<'_>, mut stanza: Arc<Envelope>, is_taken: bool) {
+    let mut archived = false;
+    let point = &context.hooks.inbound_message;
+    if !point.is_empty() {
+        let mut event = InboundMessage { stanza, archived };
+        match point.run(context, &mut event).await {
+            Flow::Continue => (stanza, archived) = (event.stanza, event.archived),
+            Flow::Handled => return,
+            Flow::Reject(error) => return bounce(context, &event.stanza, &error),
+        }
+    }
+    if let Err(error) = logging::received(context, stanza.clone(), archived, is_taken).await {
+        bounce(context, &stanza, &error);
+    }
+}
+
+/// A message that needs no entry, or has one: to whoever takes it now. Where nobody does nothing has happened; the verdict says what
+/// is to be done then.
+pub(super) async fn hand_out(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Verdict {
+    let (verdict, targets) = takers(context, stanza);
+    if !targets.is_empty() {
+        deliver(context, &targets, stanza.clone());
+        let point = &context.hooks.message_delivered;
+        if !point.is_empty() {
+            point.run(context, &mut MessageDelivered { stanza: stanza.clone(), targets }).await;
+        }
+    }
+    verdict
+}
+
 /// A message that a session has not taken: the table again. To the bare JID it has gone to every taker, so that another
-/// one has it, if there is one. One that was accepted for a resource which is gone is not sent back because of its type.
-pub(super) async fn undelivered(
-    context: &mut Context<'_>,
-    stanza: Arc<Envelope>,
-    situation: Situation,
-    verdict: Verdict,
-    targets: Sessions,
-) {
-    let accepted = stanza.kind == StanzaType::Message(MessageType::Normal) && situation == Situation::NoMatch;
-    let verdict = if accepted { Verdict::AsBare } else { verdict };
-    let (verdict, targets) = resolve(context, &stanza, verdict, targets);
+/// one has it, if there is one.
+pub(super) async fn undelivered(context: &mut Context<'_>, stanza: Arc<Envelope>, situation: Situation) {
+    let went_to_all = situation == Situation::Takers
+        && matches!(stanza.kind, StanzaType::Message(MessageType::Chat | MessageType::Normal | MessageType::Headline));
+    if !went_to_all {
+        return_to_account(context, stanza).await;
+    }
+}
+
+/// A message that was accepted before, and came to nobody.
+async fn return_to_account(context: &mut Context<'_>, stanza: Arc<Envelope>) {
+    let (verdict, targets) = takers(context, &stanza);
     match verdict {
-        Verdict::ToTakers if situation == Situation::Takers => {}
-        Verdict::ToResource | Verdict::ToTakers => deliver(context, &targets, stanza),
-        Verdict::Keep => keep(context, stanza, true).await,
+        _ if !targets.is_empty() => deliver(context, &targets, stanza),
+        _ if stanza.flags.has(Flags::COPY) => {}
+        Verdict::Keep if stanza.flags.has(Flags::LOGGED) => logging::wait_again(context, &stanza).await,
+        Verdict::Keep => {
+            if let Err(error) = logging::received(context, stanza.clone(), false, false).await {
+                bounce(context, &stanza, &error);
+            }
+        }
         Verdict::Bounce => bounce(context, &stanza, &Condition::ServiceUnavailable.into()),
         _ => {}
     }
 }
 
-/// Follows [`Verdict::AsBare`]: the verdict for the bare JID, and its takers.
+/// Who takes a message that was accepted. One for a resource that is gone by now is not sent back because of its type.
+fn takers(context: &Context<'_>, stanza: &Envelope) -> (Verdict, Sessions) {
+    let (situation, targets) = situation(stanza, &context.sessions());
+    let accepted = stanza.kind == StanzaType::Message(MessageType::Normal) && situation == Situation::NoMatch;
+    let verdict = if accepted { Verdict::AsBare } else { rules::verdict(stanza.kind, situation) };
+    resolve(context, stanza, verdict, targets)
+}
+
+/// Follows [`Verdict::AsBare`]: the verdict for the bare JID, and its takers. There are none but for the two verdicts that name them.
 fn resolve(context: &Context<'_>, stanza: &Envelope, verdict: Verdict, targets: Sessions) -> (Verdict, Sessions) {
-    if verdict != Verdict::AsBare {
-        return (verdict, targets);
-    }
-    let takers: Sessions = context.sessions().into_iter().filter(|session| session.takes_messages()).collect();
-    let situation = if takers.is_empty() { Situation::NoTakers } else { Situation::Takers };
-    (rules::verdict(stanza.kind, situation), takers)
-}
-
-/// Asks the modules, then delivers, or keeps what nobody takes.
-async fn offer(context: &mut Context<'_>, mut stanza: Arc<Envelope>, mut targets: Sessions, account_exists: bool) {
-    let point = &context.hooks.inbound_message;
-    if account_exists && !point.is_empty() {
-        let mut event = InboundMessage { stanza, targets };
-        match point.run(context, &mut event).await {
-            Flow::Continue => (stanza, targets) = (event.stanza, event.targets),
-            Flow::Handled => return,
-            Flow::Reject(error) => return bounce(context, &event.stanza, &error),
+    match verdict {
+        Verdict::ToResource | Verdict::ToTakers => (verdict, targets),
+        Verdict::AsBare => {
+            let takers: Sessions = context.sessions().into_iter().filter(|session| session.takes_messages()).collect();
+            let situation = if takers.is_empty() { Situation::NoTakers } else { Situation::Takers };
+            (rules::verdict(stanza.kind, situation), takers)
         }
-    }
-    if targets.is_empty() {
-        keep(context, stanza, account_exists).await;
-    } else {
-        deliver(context, &targets, stanza);
+        _ => (verdict, Sessions::new()),
     }
 }
 
-/// RFC 6121 §8.5.2.2.1: kept by a module, or sent back.
-async fn keep(context: &mut Context<'_>, stanza: Arc<Envelope>, account_exists: bool) {
-    if !matches!(stanza.kind, StanzaType::Message(MessageType::Chat | MessageType::Normal)) {
-        return;
-    }
-    let mut event = UndeliverableMessage { stanza, account_exists };
+/// What becomes of a message that nobody takes (RFC 6121 §8.5.2.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It waits in the log.
+    Waits,
+    /// A module has dealt with it.
+    Dropped,
+    /// Nobody has anything to do with it.
+    Unwanted,
+    /// It is refused, and must be kept in no other way.
+    Refused(StanzaError),
+}
+
+/// Asks the modules about a message that nobody takes.
+pub(super) async fn fate(context: &mut Context<'_>, stanza: &Arc<Envelope>, account_exists: bool) -> Fate {
+    let mut event = UndeliverableMessage { stanza: stanza.clone(), account_exists, waits: false };
     let point = &context.hooks.undeliverable_message;
     match point.run(context, &mut event).await {
-        Flow::Continue => bounce(context, &event.stanza, &Condition::ServiceUnavailable.into()),
-        Flow::Handled => {}
-        Flow::Reject(error) => bounce(context, &event.stanza, &error),
+        Flow::Continue if event.waits => Fate::Waits,
+        Flow::Continue => Fate::Unwanted,
+        Flow::Handled => Fate::Dropped,
+        Flow::Reject(error) => Fate::Refused(error),
+    }
+}
+
+/// T14: as if the account were there and offline.
+async fn no_account(context: &mut Context<'_>, stanza: Arc<Envelope>) {
+    match fate(context, &stanza, false).await {
+        Fate::Waits | Fate::Dropped => {}
+        Fate::Unwanted => bounce(context, &stanza, &Condition::ServiceUnavailable.into()),
+        Fate::Refused(error) => bounce(context, &stanza, &error),
     }
 }

@@ -5,6 +5,7 @@
 //! recipient's server, from the table in [`rules`].
 
 mod iq;
+pub(crate) mod logging;
 mod message;
 mod rules;
 #[cfg(test)]
@@ -78,8 +79,18 @@ pub(crate) async fn inbound(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     }
 }
 
-/// RFC 6121 §8.5: a stanza for the account.
+/// A stanza for the account, in its turn: behind messages of the same sender that are not durable yet. A message may have to be stored
+/// itself and finds its place later.
 async fn to_account(context: &mut Context<'_>, stanza: Arc<Envelope>) {
+    let is_message = matches!(stanza.kind, StanzaType::Message(_));
+    if !is_message && logging::must_wait(context, &stanza) {
+        return logging::stay_behind(context, stanza);
+    }
+    at_account(context, stanza).await;
+}
+
+/// RFC 6121 §8.5: a stanza for the account.
+async fn at_account(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     let sessions = context.sessions();
     let (situation, targets) = situation(&stanza, &sessions);
     let verdict = rules::verdict(stanza.kind, situation);
@@ -120,7 +131,7 @@ pub(crate) async fn undelivered(context: &mut Context<'_>, stanza: Arc<Envelope>
     let (situation, targets) = situation(&stanza, &sessions);
     let verdict = rules::verdict(stanza.kind, situation);
     match stanza.kind {
-        StanzaType::Message(_) => message::undelivered(context, stanza, situation, verdict, targets).await,
+        StanzaType::Message(_) => message::undelivered(context, stanza, situation).await,
         StanzaType::Iq(_) if verdict == Verdict::ToResource => deliver(context, &targets, stanza),
         StanzaType::Iq(_) => bounce(context, &stanza, &Condition::ServiceUnavailable.into()),
         // Presence is told anew to the next session.

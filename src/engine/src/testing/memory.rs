@@ -1,13 +1,14 @@
 //! The store, in memory. It can be made to fail, and tells what it was asked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use vesta_xmpp::{BareJid, Secret};
 
-use crate::store::{AccountRecord, Change, Credentials, Fence, OfflineMessage, Store, StoreError, StoredRoster};
+use crate::log::{LogEntry, LogId, LogQuery, LogState, LoggedMessage, View};
+use crate::store::{AccountRecord, Change, Credentials, Fence, Store, StoreError, StoredRoster};
 use crate::{Timestamp, roster::RosterItem};
 
 /// Durable data in memory.
@@ -22,7 +23,16 @@ struct Data {
     secrets: HashMap<String, Secret>,
     generation: u64,
     away: bool,
+    is_held: bool,
+    held: VecDeque<Held>,
     asked: Vec<&'static str>,
+}
+
+/// A write that is not done yet, and who is told.
+struct Held {
+    account: BareJid,
+    changes: Vec<Change>,
+    done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
 #[derive(Default)]
@@ -30,8 +40,8 @@ struct Row {
     credentials: Option<Credentials>,
     created_at: Timestamp,
     roster: StoredRoster,
-    offline: BTreeMap<u64, OfflineMessage>,
-    offline_last: u64,
+    log: BTreeMap<LogId, LogEntry>,
+    log_last: LogId,
     values: BTreeMap<String, Bytes>,
 }
 
@@ -44,6 +54,40 @@ impl MemoryStore {
     /// The names of the calls since this was last asked.
     pub fn take_asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.lock().asked)
+    }
+
+    /// From now on what is submitted waits.
+    pub fn hold(&self) {
+        self.lock().is_held = true;
+    }
+
+    /// What was held is done, in order.
+    pub fn release(&self) {
+        loop {
+            let held = {
+                let mut data = self.lock();
+                data.is_held = false;
+                data.held.pop_front()
+            };
+            let Some(Held { account, changes, done }) = held else { return };
+            done(self.write_now("release", &account, changes));
+        }
+    }
+
+    /// An account's log, in the order of its entries.
+    pub fn log(&self, account: &BareJid) -> Vec<LogEntry> {
+        self.lock().accounts.get(account).map(|row| row.log.values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn write_now(&self, call: &'static str, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut data = self.open(call)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let Some(row) = data.accounts.get_mut(account) else {
+            return Err(StoreError::Broken(format!("{account} does not exist")));
+        };
+        changes.into_iter().try_for_each(|change| row.apply(change))
     }
 
     /// The items of an account's roster, in the order of their contacts.
@@ -63,7 +107,7 @@ impl MemoryStore {
 }
 
 impl Row {
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: Change) -> Result<(), StoreError> {
         match change {
             Change::RosterPut { version, item } => {
                 self.roster.version = version;
@@ -75,11 +119,22 @@ impl Row {
                 self.roster.version = version;
                 self.roster.items.retain(|it| it.contact != contact);
             }
-            Change::OfflinePush(message) => {
-                self.offline_last = message.id;
-                self.offline.insert(message.id, message);
+            Change::Log(entry) if entry.id <= self.log_last => {
+                return Err(StoreError::Broken(format!("{} does not come after {}", entry.id, self.log_last)));
             }
-            Change::OfflineRemove { up_to } => self.offline.retain(|id, _| *id > up_to),
+            Change::Log(entry) => {
+                self.log_last = entry.id;
+                self.log.insert(entry.id, entry);
+            }
+            Change::LogWait(id) => {
+                if let Some(entry) = self.log.get_mut(&id) {
+                    entry.waiting = true;
+                }
+            }
+            Change::LogSettle { up_to } => {
+                self.log.range_mut(..=up_to).for_each(|(_, entry)| entry.waiting = false);
+                self.log.retain(|_, entry| entry.archived || entry.waiting);
+            }
             Change::DataPut { key, value } => {
                 self.values.insert(key, value);
             }
@@ -87,6 +142,24 @@ impl Row {
                 self.values.remove(&key);
             }
         }
+        Ok(())
+    }
+
+    fn find(&self, query: &LogQuery) -> Vec<&LogEntry> {
+        let matches = |entry: &&LogEntry| {
+            let of_view = match query.view {
+                View::Archived => entry.archived,
+                View::Waiting => entry.waiting,
+            };
+            let of_peer = query.peer.as_ref().is_none_or(|peer| match peer.is_full() {
+                true => entry.peer == *peer,
+                false => entry.peer.bare_str() == peer.as_str(),
+            });
+            let in_range =
+                query.after.is_none_or(|after| entry.id > after) && query.before.is_none_or(|before| entry.id < before);
+            of_view && of_peer && in_range && query.ids.as_ref().is_none_or(|ids| ids.contains(&entry.id))
+        };
+        self.log.values().filter(matches).collect()
     }
 }
 
@@ -150,20 +223,44 @@ impl Store for MemoryStore {
         Ok(self.open("roster")?.accounts.get(account).map(|row| row.roster.clone()).unwrap_or_default())
     }
 
-    async fn offline_messages(
-        &self,
-        account: &BareJid,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<OfflineMessage>, StoreError> {
-        let data = self.open("offline_messages")?;
-        let Some(row) = data.accounts.get(account) else { return Ok(Vec::new()) };
-        Ok(row.offline.values().filter(|message| message.id > after).take(limit as usize).cloned().collect())
+    async fn log_state(&self, _: Fence, account: &BareJid, recent: u32) -> Result<LogState, StoreError> {
+        let data = self.open("log_state")?;
+        let Some(row) = data.accounts.get(account) else { return Ok(LogState::default()) };
+        let newest = row.log.values().rev().take(recent as usize);
+        Ok(LogState {
+            last: row.log_last,
+            waiting: row.log.values().filter(|entry| entry.waiting).count() as u64,
+            recent: newest.map(|entry| (entry.id, entry.ingress, entry.origin)).collect(),
+        })
     }
 
-    async fn offline_state(&self, account: &BareJid) -> Result<(u64, u64), StoreError> {
-        let data = self.open("offline_state")?;
-        Ok(data.accounts.get(account).map_or((0, 0), |row| (row.offline.len() as u64, row.offline_last)))
+    async fn log_page(&self, account: &BareJid, query: &LogQuery) -> Result<Vec<LoggedMessage>, StoreError> {
+        let data = self.open("log_page")?;
+        let Some(row) = data.accounts.get(account) else { return Ok(Vec::new()) };
+        let found = row.find(query);
+        let limit = query.limit as usize;
+        let skipped = if query.backwards { found.len().saturating_sub(limit) } else { 0 };
+        let message =
+            |entry: &&LogEntry| LoggedMessage { id: entry.id, archived: entry.archived, stanza: entry.stanza.clone() };
+        Ok(found[skipped..].iter().take(limit).map(message).collect())
+    }
+
+    async fn log_count(&self, account: &BareJid, query: &LogQuery) -> Result<u64, StoreError> {
+        let data = self.open("log_count")?;
+        Ok(data.accounts.get(account).map_or(0, |row| row.find(query).len() as u64))
+    }
+
+    async fn log_prune(&self, host: &str, before: LogId, limit: u32) -> Result<u64, StoreError> {
+        let mut data = self.open("log_prune")?;
+        let mut taken = 0;
+        for (_, row) in data.accounts.iter_mut().filter(|(account, _)| account.domain() == host) {
+            row.log.retain(|id, entry| {
+                let stays = *id >= before || entry.waiting || taken == u64::from(limit);
+                taken += u64::from(!stays);
+                stays
+            });
+        }
+        Ok(taken)
     }
 
     async fn data(&self, account: &BareJid, key: &str) -> Result<Option<Bytes>, StoreError> {
@@ -171,12 +268,23 @@ impl Store for MemoryStore {
     }
 
     async fn write(&self, _: Fence, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError> {
-        let mut data = self.open("write")?;
-        let Some(row) = data.accounts.get_mut(account) else {
-            return Err(StoreError::Broken(format!("{account} does not exist")));
-        };
-        changes.into_iter().for_each(|change| row.apply(change));
-        Ok(())
+        self.write_now("write", account, changes)
+    }
+
+    fn submit(
+        &self,
+        _: Fence,
+        account: &BareJid,
+        changes: Vec<Change>,
+        done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    ) {
+        let mut data = self.lock();
+        if data.is_held || !data.held.is_empty() {
+            data.held.push_back(Held { account: account.clone(), changes, done });
+            return;
+        }
+        drop(data);
+        done(self.write_now("submit", account, changes));
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

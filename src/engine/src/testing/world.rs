@@ -15,6 +15,7 @@ use super::memory::MemoryStore;
 use super::transcript::{matches, printed, stanza};
 use super::world_ports::{Bound, Event, FENCE, State, WorldPorts};
 use crate::engine::{AdminCommand, AdminError, Settings};
+use crate::log::Mark;
 use crate::module::Module;
 use crate::roster::{RosterItem, Subscription};
 use crate::store::{Change, Credentials, Store};
@@ -52,7 +53,7 @@ impl World {
         let ports = WorldPorts {
             hosts: Hosts::new(HOSTS.map(host)),
             store: MemoryStore::default(),
-            state: Mutex::new(State::default()),
+            state: Arc::new(Mutex::new(State::default())),
         };
         Self { engine, ports, accounts: RefCell::default() }
     }
@@ -79,8 +80,15 @@ impl World {
         let mut state = self.ports.state();
         state.ids += 1;
         let key = SessionKey { number: state.ids, epoch: 1 };
-        let session =
-            Session { key, jid, bound_at: state.now, available: None, interested: false, directed: BTreeSet::new() };
+        let session = Session {
+            key,
+            jid,
+            bound_at: state.now,
+            available: None,
+            interested: false,
+            carbons: false,
+            directed: BTreeSet::new(),
+        };
         state.bound.push(Bound { session: Arc::new(session), inbox: Default::default(), closed: None });
         Actor { world: self, key }
     }
@@ -119,7 +127,7 @@ impl World {
 
     /// A stanza comes from elsewhere.
     pub fn remote_sends(&self, xml: &str) {
-        self.ports.state().events.push_back(Event::Inbound(Arc::new(stanza(xml))));
+        self.ports.state().events.push_back(Event::Inbound(Arc::new(stanza(xml)), None));
         self.settle();
     }
 
@@ -157,9 +165,20 @@ impl World {
         state.remote.clear();
     }
 
-    /// Forgets what the engine has cached of every account.
+    /// Forgets what the engine has cached of every account, as if their shards had got another leader.
     pub fn forget_caches(&self) {
         self.accounts.borrow_mut().clear();
+    }
+
+    /// From now on nothing becomes durable.
+    pub fn hold_store(&self) {
+        self.store().hold();
+    }
+
+    /// What was held becomes durable, in order, and all that follows happens.
+    pub fn release_store(&self) {
+        self.store().release();
+        self.settle();
     }
 
     /// Time goes by.
@@ -170,6 +189,11 @@ impl World {
     /// From now on the shard can't agree on changes to sessions, or can again.
     pub fn set_undecided(&self, undecided: bool) {
         self.ports.state().undecided = undecided;
+    }
+
+    /// [`Engine::prune`] on this host: how many messages it took.
+    pub fn prune(&self, host: &str, limit: u32) -> u64 {
+        ready(self.engine.prune(host, self.store(), self.ports.now(), limit)).expect("the store works")
     }
 
     /// An administrator's command.
@@ -219,10 +243,18 @@ impl World {
     fn settle(&self) {
         for _ in 0..EVENTS_MAX {
             let Some(event) = self.ports.state().events.pop_front() else { return };
+            self.ports.state().ingress = None;
             match event {
-                Event::Inbound(stanza) => {
+                Event::Inbound(stanza, ingress) => {
                     let to = stanza.to.as_ref().expect("a routed stanza has an address").to_bare();
+                    self.ports.state().ingress = ingress;
                     self.with_account(&to, |engine, account, ports| ready(engine.inbound(account, stanza, ports)));
+                }
+                Event::Logged(account, logged, ingress, outcome) => {
+                    self.ports.state().ingress = ingress;
+                    self.with_account(&account, |engine, account, ports| {
+                        ready(engine.logged(account, logged, outcome, ports));
+                    });
                 }
                 Event::Ended(session) => {
                     let account = session.jid.to_bare();
@@ -243,8 +275,25 @@ impl Actor<'_> {
     /// The session has ended.
     #[track_caller]
     pub fn sends(&self, xml: &str) {
+        self.world.ports.state().frames += 1;
+        self.sends_frame(xml);
+    }
+
+    /// A stanza comes again that came last, because its frame was not accepted.
+    ///
+    /// # Panics
+    /// The session has ended.
+    #[track_caller]
+    pub fn sends_again(&self, xml: &str) {
+        self.sends_frame(xml);
+    }
+
+    #[track_caller]
+    fn sends_frame(&self, xml: &str) {
         let session = self.session().expect("the session is still there");
         let stanza = Arc::new(stanza(xml).with_from(session.jid.clone()));
+        let frame = self.world.ports.state().frames;
+        self.world.ports.state().ingress = Some(Mark::ingress(1, 0, self.key.number, frame, 0));
         self.world.with_account(&session.jid.to_bare(), |engine, account, ports| {
             ready(engine.outbound(account, &session, stanza, ports));
         });

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use vesta_xmpp::{BareJid, Envelope, StreamError};
 
 use super::memory::MemoryStore;
+use crate::log::Mark;
 use crate::ports::{Sessions, Undecided};
-use crate::store::{Fence, Store};
-use crate::{Hosts, Ports, Session, SessionChange, SessionKey, Timestamp};
+use crate::store::{Change, Fence, Store, StoreError};
+use crate::{Hosts, Logged, Ports, Session, SessionChange, SessionKey, Timestamp};
 
 /// The one leader there is.
 pub(super) const FENCE: Fence = Fence { shard: 0, generation: 1, term: 1 };
@@ -23,8 +24,9 @@ pub(super) struct Bound {
 
 /// What is to happen next.
 pub(super) enum Event {
-    Inbound(Arc<Envelope>),
+    Inbound(Arc<Envelope>, Option<Mark>),
     Ended(Arc<Session>),
+    Logged(BareJid, Logged, Option<Mark>, Result<(), StoreError>),
 }
 
 #[derive(Default)]
@@ -39,6 +41,10 @@ pub(super) struct State {
     pub(super) remote: VecDeque<Envelope>,
     /// Whether the shard can't agree.
     pub(super) undecided: bool,
+    /// What the stanza of the event that is going on is recognised by.
+    pub(super) ingress: Option<Mark>,
+    /// How many stanzas clients have sent, and whether the next one is the last one again.
+    pub(super) frames: u64,
     /// How often keys were derived.
     pub(super) derivations: u64,
 }
@@ -56,12 +62,16 @@ impl State {
 pub(super) struct WorldPorts {
     pub(super) hosts: Hosts,
     pub(super) store: MemoryStore,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Arc<Mutex<State>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl WorldPorts {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -122,10 +132,22 @@ impl Ports for WorldPorts {
         assert!(self.reaches(&domain), "routed to nowhere: {domain}");
         let mut state = self.state();
         if self.hosts.serves(&domain) {
-            state.events.push_back(Event::Inbound(stanza));
+            let ingress = state.ingress;
+            state.events.push_back(Event::Inbound(stanza, ingress));
         } else {
             state.remote.push_back(Arc::unwrap_or_clone(stanza));
         }
+    }
+
+    fn ingress(&self) -> Option<Mark> {
+        self.state().ingress
+    }
+
+    fn log(&self, account: &BareJid, changes: Vec<Change>, logged: Logged) {
+        let (state, owner) = (self.state.clone(), account.clone());
+        let ingress = self.ingress();
+        let done = move |outcome| lock(&state).events.push_back(Event::Logged(owner, logged, ingress, outcome));
+        self.store.submit(FENCE, account, changes, Box::new(done));
     }
 
     async fn close(&self, _: &BareJid, key: SessionKey, error: StreamError) {

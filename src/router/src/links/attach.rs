@@ -153,12 +153,23 @@ fn take(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
         ToRouter::Resume { request, account, session, digest, handled, stream } => {
             if let Some(leading) = leading_of(router, handle, request, &account) {
                 let manager = handle.clone();
-                resuming::begin(&leading, account, Resume { manager, request, number: session, digest, handled, stream });
+                resuming::begin(
+                    &leading,
+                    account,
+                    Resume { manager, request, number: session, digest, handled, stream },
+                );
             }
         }
         ToRouter::Restore { session, epoch, last, stanzas } => {
             if let Some(leading) = router.holding(session.shard) {
                 leading.delivery.restore(session.number, epoch, last, stanzas);
+            }
+        }
+        ToRouter::State { session, epoch, state, since_before } => {
+            if let Some(leading) = router.holding(session.shard)
+                && leading.delivery.set_state(session.number, epoch, state, since_before)
+            {
+                resuming::refresh(&leading, SessionKey { number: session.number, epoch: epoch.0 });
             }
         }
         ToRouter::Detached { session, epoch } => detached(router, session, epoch),

@@ -58,7 +58,7 @@ struct AvailableMessage {
 
 #[derive(Clone, PartialEq, Message)]
 struct CommandMessage {
-    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     kind: Option<CommandKind>,
 }
 
@@ -86,6 +86,8 @@ enum CommandKind {
     Detach(DetachMessage),
     #[prost(message, tag = "11")]
     Resume(ResumeMessage),
+    #[prost(message, tag = "12")]
+    Carbons(CarbonsMessage),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -127,6 +129,14 @@ struct ResumptionMessage {
     sent_before: u64,
     #[prost(uint64, optional, tag = "5")]
     detached_at_ms: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CarbonsMessage {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyMessage>,
+    #[prost(bool, tag = "2")]
+    carbons: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -177,6 +187,8 @@ struct RecordMessage {
     stream: u64,
     #[prost(message, optional, tag = "9")]
     resumption: Option<ResumptionMessage>,
+    #[prost(bool, tag = "10")]
+    carbons: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -241,9 +253,7 @@ impl Command {
                 key: Some((*key).into()),
                 resumption: Some(resumption.into()),
             }),
-            Command::Detach { key, at } => {
-                CommandKind::Detach(DetachMessage { key: Some((*key).into()), at_ms: at.0 })
-            }
+            Command::Detach { key, at } => CommandKind::Detach(DetachMessage { key: Some((*key).into()), at_ms: at.0 }),
             Command::Resume { key, manager, stream } => CommandKind::Resume(ResumeMessage {
                 key: Some((*key).into()),
                 manager: Some(manager.into()),
@@ -290,6 +300,7 @@ impl Command {
             }
             CommandKind::Unavailable(key) => change(key.into(), SessionChange::Presence(None)),
             CommandKind::Interested(key) => change(key.into(), SessionChange::Interested),
+            CommandKind::Carbons(message) => change(key(message.key)?, SessionChange::Carbons(message.carbons)),
             CommandKind::Available(message) => {
                 let available = message.available.ok_or_else(|| missing("the presence"))?;
                 change(key(message.key)?, SessionChange::Presence(Some(available.decode()?)))
@@ -313,6 +324,7 @@ fn encode_change(session: SessionKey, change: &SessionChange) -> CommandKind {
             CommandKind::Available(ChangeMessage { key: key(), available: Some(available.into()), jid: String::new() })
         }
         SessionChange::Interested => CommandKind::Interested(session.into()),
+        SessionChange::Carbons(carbons) => CommandKind::Carbons(CarbonsMessage { key: key(), carbons: *carbons }),
         SessionChange::AddDirected(to) => CommandKind::AddDirected(directed(to)),
         SessionChange::RemoveDirected(to) => CommandKind::RemoveDirected(directed(to)),
     }
@@ -394,6 +406,7 @@ impl RecordMessage {
             bound_at: Timestamp(self.bound_at_ms),
             available: self.available.map(AvailableMessage::decode).transpose()?,
             interested: self.interested,
+            carbons: self.carbons,
             directed: self.directed.iter().map(|text| jid(text)).collect::<Result<_, _>>()?,
         };
         Ok(Record {
@@ -456,6 +469,7 @@ impl From<&Record> for RecordMessage {
             bound_at_ms: session.bound_at.0,
             available: session.available.as_ref().map(AvailableMessage::from),
             interested: session.interested,
+            carbons: session.carbons,
             directed: session.directed.iter().map(Jid::to_string).collect(),
             manager: Some((&record.manager).into()),
             stream: record.stream.0,
@@ -545,6 +559,7 @@ mod tests {
             change(SessionChange::Presence(None)),
             change(SessionChange::Presence(Some(available()))),
             change(SessionChange::Interested),
+            change(SessionChange::Carbons(true)),
             change(SessionChange::AddDirected(romeo.clone())),
             change(SessionChange::RemoveDirected(romeo)),
         ]
@@ -575,6 +590,7 @@ mod tests {
         state.apply(Command::Change { key, change: SessionChange::Presence(Some(available())) });
         let Command::MakeResumable { resumption, .. } = commands().remove(1) else { panic!("the second one does") };
         state.apply(Command::MakeResumable { key, resumption });
+        state.apply(Command::Change { key, change: SessionChange::Carbons(true) });
         let read = ShardState::decode(&state.encode()).expect("readable");
         assert_eq!(read.all().collect::<Vec<_>>(), state.all().collect::<Vec<_>>());
         assert!(state.all_departed().count() > 0);

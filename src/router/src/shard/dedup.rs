@@ -6,19 +6,25 @@
 //! The window: the last [`REMEMBERED_MAX`] stanzas of the shard, in the memory of its leader. What comes again does so within
 //! seconds, in the order in which it came first; at most a shard's part of [`crate::links::forward::PENDING_MAX`] is under way
 //! from each router. A new leader of the recipient's shard remembers nothing.
+//!
+//! Messages that are in the account's log, or wait behind such, are not here: the engine knows them by their marks
+//! (`vesta_engine::log::Mark`), and so does the next leader.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use parking_lot::Mutex;
 use vesta_wire::forward::IngressId;
+use vesta_wire::{Sequence, SessionId};
 use vesta_xmpp::BareJid;
 use vesta_xmpp::hash::{HashSet, RandomState};
 
 /// How many stanzas one shard's leader remembers (P7): 40 bytes each, twice. The oldest are forgotten.
 pub const REMEMBERED_MAX: usize = 4_096;
 
-type Key = (u64, IngressId);
+/// The account's hash, and session, sequence and part of the [`IngressId`]: a session that is resumed goes on with its numbers in
+/// another epoch.
+type Key = (u64, SessionId, Sequence, u32);
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -57,13 +63,13 @@ impl Seen {
 
     /// One frame may bring forth stanzas for several accounts of the shard.
     fn key(&self, account: &BareJid, ingress: IngressId) -> Key {
-        (self.hasher.hash_one(account), ingress)
+        (self.hasher.hash_one(account), ingress.session, ingress.sequence, ingress.part)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use vesta_wire::{Epoch, Sequence, SessionId, ShardId};
+    use vesta_wire::{Epoch, ShardId};
 
     use super::*;
 
@@ -81,6 +87,8 @@ mod tests {
         assert!(seen.contains(&juliet, ingress(0)));
         assert!(!seen.contains(&nurse, ingress(0)));
         assert!(!seen.contains(&juliet, ingress(1)));
+        let resumed = IngressId { epoch: Epoch(2), ..ingress(0) };
+        assert!(seen.contains(&juliet, resumed), "a resumed session sends the same frame again");
         for sequence in 0..REMEMBERED_MAX as u64 {
             seen.insert(&juliet, ingress(sequence));
         }

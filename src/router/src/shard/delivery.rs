@@ -12,8 +12,10 @@ use vesta_engine::SessionKey;
 use vesta_wire::attach::{Target, ToManager};
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId, Term};
 use vesta_xmpp::Envelope;
+use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::hash::HashMap;
 
+use super::held_back::HeldBack;
 use super::inbox::{Arrival, Inbox};
 use super::outbox::Outbox;
 use crate::links::managers::ManagerHandle;
@@ -39,6 +41,8 @@ struct Held {
     lagging: bool,
     /// Whether the session is about to end because its outbox is full: nothing is sent any more.
     overflowing: bool,
+    /// What waits while the client is inactive (XEP-0352).
+    held_back: Option<Box<HeldBack>>,
     /// While the session is being resumed: told of each step towards its being [`Delivery::settled`].
     fence: Option<Arc<Notify>>,
 }
@@ -150,17 +154,34 @@ impl Delivery {
     }
 
     /// A session goes on behind `link` in the epoch of `key`, and its client has everything up to `delivered`: the rest is sent again.
-    /// Returns the link that it was behind.
-    pub fn resumed(&self, key: SessionKey, link: Arc<ManagerHandle>, delivered: Sequence) -> Option<Arc<ManagerHandle>> {
+    /// Its client is active again; returns whether presence was missed, as [`Delivery::set_state`].
+    pub fn resumed(&self, key: SessionKey, link: Arc<ManagerHandle>, delivered: Sequence) -> bool {
         let mut sessions = self.sessions.lock();
-        let held = sessions.as_mut()?.get_mut(&key.number)?;
+        let Some(held) = sessions.as_mut().and_then(|held| held.get_mut(&key.number)) else { return false };
         held.epoch = Epoch(key.epoch);
         held.fence = None;
-        let before = held.link.take();
+        held.link = None;
         held.lagging = false;
+        let missed = held.take_held_back();
         let progress = Progress { received: delivered, delivered, accepted: Sequence(0) };
         self.attach(held, key, link, progress);
-        before
+        missed
+    }
+
+    /// A session's client has become active or inactive. Returns whether it has missed presence, which was held back by an earlier
+    /// leader, and is to be told anew.
+    pub fn set_state(&self, number: u64, epoch: Epoch, state: ClientState, since_before: bool) -> bool {
+        let mut missed = false;
+        self.with(number, epoch, |held| match state {
+            ClientState::Inactive => {
+                held.held_back.get_or_insert_with(|| Box::new(HeldBack::new(since_before)));
+            }
+            ClientState::Active => {
+                missed = held.take_held_back();
+                held.lag(self.id(number));
+            }
+        });
+        missed
     }
 
     fn attach(&self, held: &mut Held, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) {
@@ -253,6 +274,10 @@ impl Delivery {
         for key in targets {
             // Whatever its epoch: the session is the same when another stream takes it over meanwhile.
             let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(*key));
+            if held.held_back.as_mut().is_some_and(|held_back| held_back.keep(stanza)) {
+                continue;
+            }
+            held.send_held_back(self.id(key.number));
             if !held.take(stanza) {
                 if !std::mem::replace(&mut held.overflowing, true) {
                     overflowing.push(*key);
@@ -312,6 +337,7 @@ impl Held {
             link: None,
             lagging: false,
             overflowing: false,
+            held_back: None,
             fence: None,
         }
     }
@@ -325,9 +351,40 @@ impl Held {
 
     /// What was handed to a manager that is there is with it too.
     fn into_what_no_manager_has(self) -> Vec<Arc<Envelope>> {
-        match self.link {
+        let mut stanzas = match self.link {
             Some(_) => self.outbox.into_unsent(),
             None => self.outbox.into_unconfirmed(),
+        };
+        stanzas.extend(self.held_back.map(|mut held_back| held_back.take()).unwrap_or_default());
+        stanzas
+    }
+
+    /// What was held back goes before the next stanza.
+    fn send_held_back(&mut self, id: SessionId) {
+        let Some(stanzas) = self.held_back.as_mut().map(|held_back| held_back.take()) else { return };
+        self.take_all(&stanzas);
+        self.lag(id);
+    }
+
+    /// Where that is too much, the next stanza finds it so.
+    fn take_all(&mut self, stanzas: &[Arc<Envelope>]) {
+        for stanza in stanzas {
+            let _is_room = self.take(stanza);
+        }
+    }
+
+    /// The client is active: nothing is held back any more. Returns whether an earlier leader may have held something back.
+    fn take_held_back(&mut self) -> bool {
+        let Some(mut held_back) = self.held_back.take() else { return false };
+        self.take_all(&held_back.take());
+        held_back.missed
+    }
+
+    /// Has the link's writer send what the outbox holds, unless it is at it.
+    fn lag(&mut self, id: SessionId) {
+        if let Some(link) = self.link.as_ref().filter(|_| !self.lagging && self.outbox.has_unsent()) {
+            self.lagging = true;
+            link.lag(id);
         }
     }
 
@@ -427,13 +484,14 @@ mod tests {
     }
 
     #[test]
-    fn an_old_epoch_is_not_heard() {
+    fn an_old_epoch_is_not_heard_and_what_was_meant_for_it_is_for_the_new_one() {
         let delivery = Delivery::new(ShardId(0), Term(1));
         let (link, mut receiver) = link(8);
         delivery.bound(SessionKey { number: 1, epoch: 2 }, link);
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
+        delivery.confirm(1, Epoch(1), Sequence(1));
         delivery.deliver(&[KEY], &message("a"));
-        assert_eq!(received(&mut receiver), []);
+        assert_eq!(received(&mut receiver), [(1, 1, "a".into())]);
     }
 
     #[test]
@@ -498,6 +556,50 @@ mod tests {
         assert_eq!(delivery.deliver(&[KEY], &message("late")), None);
         delivery.finish(1, Epoch(1), Sequence(1));
         assert_eq!(received(&mut receiver), [(1, 1, "sent".into())]);
+    }
+
+    fn presence(show: &str) -> Arc<Envelope> {
+        let mut envelope = Envelope::new(StanzaType::Presence(vesta_xmpp::PresenceType::Available));
+        envelope.id = Some(show.into());
+        Arc::new(envelope)
+    }
+
+    /// XEP-0352: the numbers have no gaps, and nothing is overtaken but what can wait.
+    #[test]
+    fn what_can_wait_goes_before_the_next_stanza_that_can_not() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, mut receiver) = link(8);
+        delivery.bound(KEY, link.clone());
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Inactive, false));
+        delivery.deliver(&[KEY], &presence("away"));
+        delivery.deliver(&[KEY], &presence("xa"));
+        assert_eq!(received(&mut receiver), []);
+        delivery.deliver(&[KEY], &message("a"));
+        for expected in [Some((1, "xa")), Some((2, "a")), None] {
+            let next = delivery.next_lagging(1, &link).map(|frame| match frame {
+                ToManager::Deliver { targets, stanza, .. } => {
+                    (targets[0].sequence.0, stanza.id.clone().expect("an id"))
+                }
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(next.as_ref().map(|(place, id)| (*place, &**id)), expected);
+        }
+        delivery.deliver(&[KEY], &presence("dnd"));
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Active, false));
+        assert!(delivery.next_lagging(1, &link).is_some());
+        assert!(delivery.next_lagging(1, &link).is_none());
+        delivery.deliver(&[KEY], &presence("chat"));
+        assert_eq!(received(&mut receiver), [(1, 4, "chat".into())]);
+    }
+
+    #[test]
+    fn a_leader_that_was_not_told_of_the_beginning_knows_that_presence_was_missed() {
+        let delivery = Delivery::new(ShardId(0), Term(1));
+        let (link, _receiver) = link(8);
+        delivery.announced(KEY, link, Progress::default());
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Inactive, true));
+        assert!(delivery.set_state(1, Epoch(1), ClientState::Active, false));
+        assert!(!delivery.set_state(1, Epoch(1), ClientState::Active, false));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use vesta_xmpp::{BareJid, Envelope, StanzaType, StreamError};
 
 use super::dedup::Seen;
 use super::delivery::{Delivery, Remains};
+use super::logging::Logs;
 use super::process::process;
 use super::queue::{Phase, Pushed, Queues, Turn, contain, run_inline};
 use super::resuming::LastCounts;
@@ -91,12 +92,14 @@ pub struct Leading {
     detached: Mutex<HashMap<u64, Instant>>,
     /// Departed sessions that are seen to, and whether their contacts have been told. Bounded by the replicated state.
     departing: Mutex<HashMap<SessionKey, bool>>,
+    /// What has become durable, on its way back from the store.
+    pub(super) logs: Logs,
     /// What could not be finished at once.
     tasks: TaskTracker,
     /// The router's: ends the tasks with the process.
     cancel: CancellationToken,
     /// Nothing is worked at any more.
-    over: CancellationToken,
+    pub(super) over: CancellationToken,
     /// And what waited is handed on.
     handed_on: CancellationToken,
 }
@@ -116,6 +119,7 @@ impl Leading {
             last_counts: Mutex::default(),
             detached: Mutex::default(),
             departing: Mutex::default(),
+            logs: Logs::default(),
             tasks: TaskTracker::new(),
             cancel: router.cancel.child_token(),
             over: CancellationToken::new(),
@@ -226,10 +230,17 @@ impl Leading {
             // Dropped undone, it is refused: its router sends it to the next leader, in order with what is behind it.
             Work::Inbound(arrived) if arrived.token.is_of_router() => {}
             Work::Inbound(arrived) => self.pass(arrived),
+            Work::Logged(durable) => {
+                if let Some(arrived) = durable.into_arrived() {
+                    self.hand_on(Work::Inbound(arrived));
+                }
+            }
             // Dropped undone: the manager sends both to the next leader. A lost manager's session ends there too.
             Work::Outbound { .. } | Work::Rejected { .. } | Work::MakeResumable { .. } | Work::StreamEnded { .. } => {}
             // Said again to the next leader; a lost manager's session is detached there.
             Work::Detach { .. } => {}
+            // The next leader knows that it has missed something too.
+            Work::Refresh { .. } => {}
             Work::Bind { manager, request, .. } | Work::Register { manager, request, .. } => {
                 self.not_leader(&manager, request);
             }
@@ -287,9 +298,11 @@ impl Leading {
             // Tried again with the next sweep. The others are never refused.
             Work::StreamEnded { .. }
             | Work::Outbound { .. }
+            | Work::Logged(_)
             | Work::Rejected { .. }
             | Work::MakeResumable { .. }
             | Work::Detach { .. }
+            | Work::Refresh { .. }
             | Work::Close { .. }
             | Work::Ended { .. } => "session",
         });
@@ -439,7 +452,7 @@ async fn run(leading: Arc<Leading>, jid: BareJid, account: Box<Account>) {
                     }
                     None => {
                         // What a panic has left of the caches is not to be relied on.
-                        account = None;
+                        account = account.take().map(|caches| Box::new(caches.after_panic()));
                         if let Some((stanza, token)) = stanza {
                             leading.router.bounce(&stanza, &Condition::InternalServerError.into());
                             token.give_up();

@@ -14,8 +14,10 @@
 pub mod codec;
 pub mod dedup;
 pub mod delivery;
+pub mod held_back;
 pub mod inbox;
 pub mod leading;
+pub mod logging;
 pub mod outbox;
 pub mod ports;
 pub mod process;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use vesta_engine::log::Mark;
 use vesta_engine::ports::{Sessions, Undecided};
-use vesta_engine::store::{Fence, Store};
-use vesta_engine::{Hosts, Ports, Session, SessionChange, SessionKey, Timestamp};
+use vesta_engine::store::{Change, Fence, Store};
+use vesta_engine::{Hosts, Logged, Ports, Session, SessionChange, SessionKey, Timestamp};
 use vesta_wire::Epoch;
 use vesta_wire::forward::IngressId;
 use vesta_xmpp::{BareJid, Envelope, StreamError};
@@ -23,8 +24,12 @@ pub struct ShardPorts<'a> {
     /// Who waits for what the event brings forth.
     token: Token,
     /// The client's frame that the event is, if it is one: what it brings forth is numbered after it.
-    ingress: Option<IngressId>,
+    frame: Option<IngressId>,
     parts: AtomicU32,
+    /// Where the event's stanza came into the cluster.
+    ingress: Option<IngressId>,
+    /// Whether something was handed to the store, and the event's stanza is known to the engine from now on.
+    is_logging: AtomicBool,
     /// Whether a stanza was delivered after the leadership had ended: nobody got it.
     is_futile: AtomicBool,
 }
@@ -32,21 +37,34 @@ pub struct ShardPorts<'a> {
 impl<'a> ShardPorts<'a> {
     /// For an event that nobody waits for.
     pub fn new(leading: &'a Arc<Leading>) -> Self {
-        Self::with(leading, Token::none(), None)
+        Self::with(leading, Token::none(), None, None)
     }
 
     /// For a stanza from a client.
     pub fn of_frame(leading: &'a Arc<Leading>, token: &Token, ingress: IngressId) -> Self {
-        Self::with(leading, token.clone(), Some(ingress))
+        Self::with(leading, token.clone(), Some(ingress), Some(ingress))
     }
 
     /// For a stanza to the account.
-    pub fn of_stanza(leading: &'a Arc<Leading>, token: &Token) -> Self {
-        Self::with(leading, token.clone(), None)
+    pub fn of_stanza(leading: &'a Arc<Leading>, token: &Token, ingress: Option<IngressId>) -> Self {
+        Self::with(leading, token.clone(), None, ingress)
     }
 
-    fn with(leading: &'a Arc<Leading>, token: Token, ingress: Option<IngressId>) -> Self {
-        Self { leading, token, ingress, parts: AtomicU32::new(0), is_futile: AtomicBool::new(false) }
+    fn with(leading: &'a Arc<Leading>, token: Token, frame: Option<IngressId>, ingress: Option<IngressId>) -> Self {
+        Self {
+            leading,
+            token,
+            frame,
+            parts: AtomicU32::new(0),
+            ingress,
+            is_logging: AtomicBool::new(false),
+            is_futile: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the event has handed something to [`Ports::log`].
+    pub fn is_logging(&self) -> bool {
+        self.is_logging.load(Ordering::Relaxed)
     }
 
     /// The event is over. Whether it was to some effect: if not, the leadership had ended, and the event is the next leader's.
@@ -58,7 +76,7 @@ impl<'a> ShardPorts<'a> {
     /// The same stanza gets the same number when its frame is worked at again, by another leader.
     fn next_part(&self) -> Option<IngressId> {
         let part = self.parts.fetch_add(1, Ordering::Relaxed);
-        self.ingress.map(|ingress| IngressId { part, ..ingress })
+        self.frame.map(|ingress| IngressId { part, ..ingress })
     }
 }
 
@@ -107,6 +125,17 @@ impl Ports for ShardPorts<'_> {
     fn route(&self, stanza: Arc<Envelope>) {
         let ingress = self.next_part();
         self.leading.router.route(Arrived { stanza, ingress, token: self.token.clone() });
+    }
+
+    fn ingress(&self) -> Option<Mark> {
+        let IngressId { session, sequence, part, .. } = self.ingress?;
+        // Not the epoch: a session that is resumed goes on with its numbers.
+        Some(Mark::ingress(self.leading.fence.generation, session.shard.0, session.number, sequence.0, part))
+    }
+
+    fn log(&self, account: &BareJid, changes: Vec<Change>, logged: Logged) {
+        self.is_logging.store(true, Ordering::Relaxed);
+        self.leading.log(account, changes, logged, self.ingress, &self.token);
     }
 
     async fn close(&self, account: &BareJid, key: SessionKey, error: StreamError) {

@@ -12,6 +12,7 @@ use vesta_xmpp::stream_error::StreamCondition;
 use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
+use super::logging;
 use super::ports::ShardPorts;
 use super::resuming;
 use super::state::{Command, Outcome};
@@ -33,6 +34,7 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
             }
         }
         Work::Inbound(arrived) => inbound(leading, account, arrived).await,
+        Work::Logged(durable) => logging::logged(leading, account, *durable).await,
         Work::Bind { manager, request, resource, stream } => {
             manager.send(match bind(leading, account, &manager, resource, stream).await.transpose() {
                 Some(result) => ToManager::Bound { request, result },
@@ -46,6 +48,11 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
                 Err(_) => {
                     leading.retry(&account.jid, Work::MakeResumable { session, place, resumable, token });
                 }
+            }
+        }
+        Work::Refresh { session } => {
+            if let Some(session) = leading.session(session) {
+                engine.refresh(account, &session, &ShardPorts::new(leading)).await;
             }
         }
         Work::Resume { key, resume } => resuming::resume(leading, &account.jid, key, resume).await,
@@ -101,12 +108,13 @@ async fn inbound(leading: &Arc<Leading>, account: &mut Account, arrived: Arrived
         leading.router.metrics.recognised();
         return token.done();
     }
-    let ports = ShardPorts::of_stanza(leading, &token);
+    let ports = ShardPorts::of_stanza(leading, &token, ingress);
     leading.router.engine.inbound(account, stanza.clone(), &ports).await;
+    let is_logging = ports.is_logging();
     if !ports.finish() {
         return leading.hand_on(Work::Inbound(Arrived { stanza, ingress, token }));
     }
-    if let Some(ingress) = ingress {
+    if let Some(ingress) = ingress.filter(|_| !is_logging) {
         leading.seen.insert(&account.jid, ingress);
     }
     token.done();

@@ -106,6 +106,9 @@ impl Queues {
         }
         if work.goes_first() {
             slot.waiting.push_front(work)
+        } else if work.goes_next() {
+            let ahead = slot.waiting.iter().take_while(|it| it.goes_first() || it.goes_next()).count();
+            slot.waiting.insert(ahead, work);
         } else {
             slot.waiting.push_back(work)
         }
@@ -116,7 +119,7 @@ impl Queues {
     }
 
     /// Takes the next event of an account that the caller runs. `None`: there is none to run now, and the account goes back;
-    /// its caches are kept if `keep` says so.
+    /// its caches are kept if `keep` says so, or while entries of its log are under way.
     pub fn next(&self, jid: &BareJid, account: &mut Option<Box<Account>>, keep: impl FnOnce() -> bool) -> Option<Turn> {
         let mut inner = self.inner.lock();
         let phase = inner.phase;
@@ -133,7 +136,8 @@ impl Queues {
         if slot.waiting.is_empty() {
             // A deque that has grown is given back: most accounts never queue again.
             slot.waiting = VecDeque::new();
-            if phase == Phase::Over || !keep() {
+            let is_logging = || slot.account.as_ref().is_some_and(|account| account.is_logging());
+            if phase == Phase::Over || !(keep() || is_logging()) {
                 inner.slots.remove(jid);
             }
         }

@@ -194,7 +194,9 @@ fn take_over(
         delivered,
         sent_before: Sequence(resumption.sent_before),
     }));
-    leading.delivery.resumed(key, resume.manager.clone(), delivered);
+    if leading.delivery.resumed(key, resume.manager.clone(), delivered) {
+        refresh(leading, key);
+    }
 }
 
 fn bound(leading: &Leading, key: SessionKey, jid: FullJid) -> BoundSession {
@@ -204,17 +206,21 @@ fn bound(leading: &Leading, key: SessionKey, jid: FullJid) -> BoundSession {
 /// The stream that the session had before, if it is still there, has nothing to say any more.
 fn close_before(leading: &Leading, before: Record) {
     if let Some(link) = leading.router.managers.link(&before.manager) {
-        let conflict = StreamError::new(StreamCondition::Conflict).with_text("Another stream has resumed this session.");
+        let conflict =
+            StreamError::new(StreamCondition::Conflict).with_text("Another stream has resumed this session.");
         leading.send_close(&link, before.session.key, conflict);
     }
 }
 
+/// A session's client has missed presence: it is told anew.
+pub fn refresh(leading: &Arc<Leading>, key: SessionKey) {
+    if let Some(account) = leading.account_of(key) {
+        leading.submit_or_refuse(&account, Work::Refresh { session: key });
+    }
+}
+
 /// From this place on a session's client counts, and may resume the session.
-pub fn made_resumable(
-    key: SessionKey,
-    place: Sequence,
-    resumable: &vesta_wire::attach::Resumable,
-) -> Command {
+pub fn made_resumable(key: SessionKey, place: Sequence, resumable: &vesta_wire::attach::Resumable) -> Command {
     let resumption = Resumption {
         digest: resumable.digest,
         seconds: resumable.seconds,

@@ -250,6 +250,7 @@ impl ShardState {
             bound_at: at,
             available: None,
             interested: false,
+            carbons: false,
             directed: std::collections::BTreeSet::new(),
         };
         self.insert(Record { session: Arc::new(session), manager, stream, resumption: None });
@@ -438,7 +439,10 @@ mod tests {
         assert_eq!(resume(&mut state, session, "cm-2", 4), Outcome::Resumed { session: next });
         assert_eq!(resume(&mut state, session, "cm-2", 4), Outcome::Resumed { session: next });
         assert_eq!(resume(&mut state, session, "cm-1", 9), Outcome::Unknown, "of an epoch that is over");
-        assert_eq!(resume(&mut state, next, "cm-1", 9), Outcome::Resumed { session: SessionKey { epoch: 3, ..session } });
+        assert_eq!(
+            resume(&mut state, next, "cm-1", 9),
+            Outcome::Resumed { session: SessionKey { epoch: 3, ..session } }
+        );
         assert_eq!(state.len(), 1);
     }
 

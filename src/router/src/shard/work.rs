@@ -12,6 +12,7 @@ use vesta_wire::{Epoch, Sequence, ShardId, StreamId};
 use vesta_xmpp::{BareJid, Envelope, StanzaError, StreamError};
 
 use super::leading::Leading;
+use super::logging::Durable;
 use super::resuming::Resume;
 use crate::links::managers::ManagerHandle;
 use crate::links::owner::Answers;
@@ -39,6 +40,8 @@ pub enum Work {
     },
     /// A stanza for the account.
     Inbound(Arrived),
+    /// What the account's log was to take is durable, or can't be.
+    Logged(Box<Durable>),
     /// A stream has authenticated and wants a resource.
     Bind {
         /// To be answered there.
@@ -74,6 +77,11 @@ pub enum Work {
         session: u64,
         /// Its epoch.
         epoch: Epoch,
+    },
+    /// A session's client has missed presence: it is told anew.
+    Refresh {
+        /// The session.
+        session: SessionKey,
     },
     /// A session's stream has ended at its manager, or its manager is lost.
     StreamEnded {
@@ -144,9 +152,17 @@ impl Work {
             | Work::Rejected { .. }
             | Work::MakeResumable { .. }
             | Work::Detach { .. }
+            | Work::Refresh { .. }
             | Work::Close { .. }
             | Work::Ended { .. } => false,
+            // Bounded by the engine.
+            Work::Logged(_) => false,
         }
+    }
+
+    /// Whether it goes before everything but those that go first and others like it, which came earlier.
+    pub fn goes_next(&self) -> bool {
+        matches!(self, Work::Logged(_))
     }
 
     /// Whether it goes before everything that waits: it is older than that. What a session did not take came before what waits
@@ -161,6 +177,7 @@ impl Work {
             Work::Outbound { stanza, token, .. } | Work::Inbound(Arrived { stanza, token, .. }) => {
                 Some((stanza.clone(), token.clone()))
             }
+            Work::Logged(durable) => Some((durable.logged.stanza()?.clone(), durable.token.clone())),
             _ => None,
         }
     }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use vesta_wire::attach::{
-    Announced, BoundSession, EndReason, Inbound, Leader, RequestId, ToManager, ToRouter, VERSION,
+    Announced, BoundSession, Digest, EndReason, Inbound, Leader, RequestId, Resumable, ResumedSession, ToManager,
+    ToRouter, VERSION,
 };
 use vesta_wire::{ManagerName, NodeId, Sequence, SessionId, ShardId, StreamId, Term};
+use vesta_xmpp::management::Refusal;
 use vesta_xmpp::stream_error::StreamCondition;
-use vesta_xmpp::{BareJid, Envelope, FullJid, ns};
+use vesta_xmpp::{BareJid, Envelope, FullJid, StanzaType, ns};
 
 use super::world::{NAMES, SHARDS, Wires, World, shard, soon};
 
@@ -46,11 +48,38 @@ pub(super) struct Session {
     accepted: u64,
     received: u64,
     inbox: VecDeque<Envelope>,
+    /// What its client has not acknowledged, where it counts (XEP-0198).
+    twin: Option<VecDeque<Arc<Envelope>>>,
+    /// Its connection is lost.
+    is_detached: bool,
     closed: Option<StreamCondition>,
     /// Announced, and not answered.
     announced: bool,
     /// How many frames came twice.
     pub(super) repeated: u64,
+}
+
+impl Session {
+    fn new(bound: BoundSession, stream: StreamId) -> Self {
+        Self {
+            bound,
+            stream,
+            window: VecDeque::new(),
+            accepted: 0,
+            received: 0,
+            inbox: VecDeque::new(),
+            twin: None,
+            is_detached: false,
+            closed: None,
+            announced: false,
+            repeated: 0,
+        }
+    }
+
+    /// The place of the last stanza that its client has got.
+    fn delivered(&self) -> u64 {
+        self.received - self.twin.as_ref().map_or(0, VecDeque::len) as u64
+    }
 }
 
 impl Manager {
@@ -176,8 +205,8 @@ impl Manager {
                 }
             }
             Some(ToManager::Accepted { session, sequence, .. }) => self.accept(session, sequence),
-            Some(ToManager::Close { session, error, .. }) => {
-                if let Some(session) = self.sessions.get_mut(&session) {
+            Some(ToManager::Close { session, epoch, error }) => {
+                if let Some(session) = self.sessions.get_mut(&session).filter(|it| it.bound.epoch == epoch) {
                     session.closed = Some(error.condition);
                 }
             }
@@ -185,10 +214,15 @@ impl Manager {
                 self.replies.insert(request, ToManager::NotLeader { request, leader });
                 self.observe(vec![leader]);
             }
+            Some(ToManager::Resumed { request, result }) => {
+                if let Ok(resumed) = &result {
+                    self.put_resumed(resumed);
+                }
+                self.replies.insert(request, ToManager::Resumed { request, result });
+            }
             Some(
                 reply @ (ToManager::Answered { request, .. }
                 | ToManager::Bound { request, .. }
-                | ToManager::Resumed { request, .. }
                 | ToManager::Registered { request, .. }),
             ) => {
                 self.replies.insert(request, reply);
@@ -220,7 +254,7 @@ impl Manager {
                 jid: session.bound.jid.clone(),
                 stream: session.stream,
                 received: Sequence(session.received),
-                delivered: Sequence(session.received),
+                delivered: Sequence(session.delivered()),
                 accepted: Sequence(session.accepted),
             };
             self.send(id.shard, announce);
@@ -230,15 +264,23 @@ impl Manager {
     fn announced(&mut self, id: SessionId, outcome: Announced) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match outcome {
-            Announced::Continues { accepted, .. } => {
+            Announced::Continues { accepted, lacks } => {
                 session.announced = false;
+                let restored = session.twin.clone().filter(|_| lacks).unwrap_or_default();
+                let (last, is_detached) = (Sequence(session.received), session.is_detached);
                 while session.accepted < accepted.0 && session.window.pop_front().is_some() {
                     session.accepted += 1;
                 }
                 let again: Vec<_> = session.window.iter().cloned().zip(session.accepted + 1..).collect();
                 let epoch = session.bound.epoch;
+                if !restored.is_empty() {
+                    self.send(id.shard, ToRouter::Restore { session: id, epoch, last, stanzas: restored.into() });
+                }
                 for (event, sequence) in again {
                     self.send(id.shard, ToRouter::Inbound { session: id, epoch, sequence: Sequence(sequence), event });
+                }
+                if is_detached {
+                    self.send(id.shard, ToRouter::Detached { session: id, epoch });
                 }
             }
             Announced::Unknown => session.closed = Some(StreamCondition::Reset),
@@ -262,7 +304,9 @@ impl Manager {
         session.received += 1;
         session.inbox.push_back(stanza.clone());
         let epoch = session.bound.epoch;
-        if !self.silent.contains(&id) {
+        if let Some(twin) = &mut session.twin {
+            twin.push_back(Arc::new(stanza.clone()));
+        } else if !self.silent.contains(&id) {
             self.send(id.shard, ToRouter::Delivered { session: id, epoch, sequence });
         }
     }
@@ -340,19 +384,67 @@ impl Manager {
         let reply = self.ask(account, bind).await;
         let ToManager::Bound { result: Ok(bound), .. } = reply else { panic!("not bound: {reply:?}") };
         let id = bound.session;
-        let session = Session {
-            bound,
-            stream,
-            window: VecDeque::new(),
-            accepted: 0,
-            received: 0,
-            inbox: VecDeque::new(),
-            closed: None,
-            announced: false,
-            repeated: 0,
-        };
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Session::new(bound, stream));
         id
+    }
+
+    /// Has a session's client become able to resume it, and waits until the router knows. From now on it acknowledges by
+    /// [`Manager::acknowledges`] alone.
+    pub(super) async fn counts(&mut self, id: SessionId, digest: Digest) {
+        let session = self.sessions.get_mut(&id).expect("a session");
+        session.twin = Some(VecDeque::new());
+        let sent_before = Sequence(session.received);
+        self.submit(id, Inbound::Resumable(Resumable { digest, seconds: 300, sent_before }));
+        self.all_accepted(id).await;
+    }
+
+    /// A client that counts has got so many stanzas more.
+    pub(super) fn acknowledges(&mut self, id: SessionId, count: usize) {
+        let session = self.sessions.get_mut(&id).expect("a session");
+        session.twin.as_mut().expect("it counts").drain(..count);
+        let (epoch, sequence) = (session.bound.epoch, Sequence(session.delivered()));
+        self.send(id.shard, ToRouter::Delivered { session: id, epoch, sequence });
+    }
+
+    /// The connection of a session that can be resumed is lost.
+    pub(super) fn loses_connection(&mut self, id: SessionId) {
+        let session = self.sessions.get_mut(&id).expect("a session");
+        session.is_detached = true;
+        let epoch = session.bound.epoch;
+        self.send(id.shard, ToRouter::Detached { session: id, epoch });
+    }
+
+    /// A client resumes a session over a stream of this manager. Returns how many of its stanzas are handled.
+    pub(super) async fn resumes(
+        &mut self,
+        account: &BareJid,
+        session: u64,
+        digest: Digest,
+        handled: u32,
+    ) -> Result<(SessionId, u64), Refusal> {
+        self.streams += 1;
+        let stream = StreamId(self.streams);
+        let account = account.clone();
+        let ask = |request| {
+            let account = account.clone();
+            ToRouter::Resume { request, account, session, digest, handled, stream }
+        };
+        let reply = self.ask(&account.clone(), ask).await;
+        let ToManager::Resumed { result, .. } = reply else { panic!("neither resumed nor refused: {reply:?}") };
+        let resumed = result?;
+        let id = resumed.bound.session;
+        // What came behind the answer has been taken already.
+        let session = self.sessions.get_mut(&id).expect("put in when the answer came");
+        session.stream = stream;
+        Ok((id, resumed.accepted.0 - resumed.received_before.0))
+    }
+
+    fn put_resumed(&mut self, resumed: &ResumedSession) {
+        let mut session = Session::new(resumed.bound.clone(), StreamId(self.streams));
+        session.accepted = resumed.accepted.0;
+        session.received = resumed.delivered.0;
+        session.twin = Some(VecDeque::new());
+        self.sessions.insert(resumed.bound.session, session);
     }
 
     /// Binds a resource, and has it ask for its roster and send its presence. Forgets what it receives meanwhile.
@@ -455,6 +547,14 @@ impl Manager {
             }
         })
         .await
+    }
+
+    /// Nothing but presence comes for the session, however long one waits; that is forgotten.
+    pub(super) async fn nothing_more_but_presence(&mut self, id: SessionId) {
+        self.take_frames_for(Duration::from_secs(2)).await;
+        let inbox = &mut self.sessions.get_mut(&id).expect("a session").inbox;
+        inbox.retain(|stanza| !matches!(stanza.kind, StanzaType::Presence(_)));
+        self.nothing_more(id).await;
     }
 
     /// Nothing more comes for the session, however long one waits.

@@ -21,5 +21,6 @@ mod failover;
 mod forwarding;
 mod manager;
 mod module;
+mod resumption;
 mod sessions;
 mod world;

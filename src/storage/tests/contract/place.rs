@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use vesta_engine::store::{Credentials, Verifier};
@@ -61,6 +62,30 @@ impl Place {
                 connection.close().await.expect("the connection closes");
             }
             Place::Postgres { server, schema } => run(server, format!("SET search_path = {schema}; {sql}")).await,
+        }
+    }
+
+    /// Brings the tables to an earlier form.
+    pub async fn migrate_to(&self, version: i64) {
+        let up_to = |all: Migrator| Migrator {
+            migrations: all.iter().filter(|it| it.version <= version).cloned().collect(),
+            ..Migrator::DEFAULT
+        };
+        match self {
+            Place::Sqlite(directory) => {
+                let options =
+                    SqliteConnectOptions::new().filename(directory.path().join("vesta.sqlite")).create_if_missing(true);
+                let mut connection = SqliteConnection::connect_with(&options).await.expect("the file opens");
+                let migrations = up_to(sqlx::migrate!("migrations/sqlite"));
+                migrations.run_direct(None, &mut connection, false).await.expect("the migrations are right");
+                connection.close().await.expect("the connection closes");
+            }
+            Place::Postgres { .. } => {
+                let mut connection = PgConnection::connect(&self.url()).await.expect("the server answers");
+                let migrations = up_to(sqlx::migrate!("migrations/postgres"));
+                migrations.run_direct(None, &mut connection, false).await.expect("the migrations are right");
+                connection.close().await.expect("the connection closes");
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use vesta_engine::roster::{RosterItem, Subscription};
-use vesta_engine::store::{AccountRecord, Change, OfflineMessage, StoredRoster};
-use vesta_engine::{Store, StoreError, Timestamp};
+use vesta_engine::store::{AccountRecord, Change, StoredRoster};
+use vesta_engine::{Store, StoreError};
 use vesta_xmpp::sasl::Hash;
 
+use crate::log::{WAITING, numbers, waiting};
 use crate::place::{LEADER, NOW, Place, account, credentials, jid, leader, shown};
 
 pub async fn an_account_is_made_once_and_has_its_verifiers(place: &Place) {
@@ -28,8 +29,6 @@ pub async fn unknown_accounts_have_nothing(place: &Place) {
     assert_eq!(store.account_exists(&nobody).await, Ok(false));
     assert!(store.credentials(&nobody).await.expect("reads").is_none());
     assert_eq!(store.roster(&nobody).await, Ok(StoredRoster::default()));
-    assert_eq!(store.offline_state(&nobody).await, Ok((0, 0)));
-    assert_eq!(store.offline_messages(&nobody, 0, 10).await, Ok(Vec::new()));
     assert_eq!(store.data(&nobody, "vcard").await, Ok(None));
     assert_eq!(store.set_credentials(LEADER, &nobody, &credentials(&[Hash::Sha1], 1)).await, Ok(false));
     assert_eq!(store.remove_account(LEADER, &nobody).await, Ok(false));
@@ -90,11 +89,8 @@ pub async fn a_removed_account_leaves_nothing_behind(place: &Place) {
     let store = place.open().await;
     let romeo = account(&store, "romeo@montague.example").await;
     let item = RosterItem::new(jid("juliet@capulet.example"));
-    let changes = vec![
-        Change::RosterPut { version: 7, item },
-        Change::OfflinePush(message(3)),
-        Change::DataPut { key: "vcard".into(), value: "<vCard/>".into() },
-    ];
+    let changes =
+        vec![Change::RosterPut { version: 7, item }, Change::DataPut { key: "vcard".into(), value: "<vCard/>".into() }];
     assert_eq!(store.write(LEADER, &romeo, changes).await, Ok(()));
     assert_eq!(store.remove_account(LEADER, &romeo).await, Ok(true));
     assert_eq!(store.account_exists(&romeo).await, Ok(false));
@@ -102,7 +98,6 @@ pub async fn a_removed_account_leaves_nothing_behind(place: &Place) {
     // Whoever takes the name next finds it clean.
     account(&store, "romeo@montague.example").await;
     assert_eq!(store.roster(&romeo).await, Ok(StoredRoster::default()));
-    assert_eq!(store.offline_state(&romeo).await, Ok((0, 0)));
     assert_eq!(store.data(&romeo, "vcard").await, Ok(None));
     store.close().await;
 }
@@ -168,34 +163,6 @@ pub async fn a_roster_version_never_falls(place: &Place) {
     store.close().await;
 }
 
-pub async fn offline_messages_come_in_order_and_their_ids_are_not_given_again(place: &Place) {
-    let store = place.open().await;
-    let romeo = account(&store, "romeo@montague.example").await;
-    let juliet = account(&store, "juliet@capulet.example").await;
-    let pushes = [1, 2, 5].map(|id| Change::OfflinePush(message(id)));
-    assert_eq!(store.write(LEADER, &romeo, pushes.into()).await, Ok(()));
-    assert_eq!(store.offline_messages(&romeo, 0, 10).await, Ok([1, 2, 5].map(message).into()));
-    assert_eq!(store.offline_state(&romeo).await, Ok((3, 5)));
-    assert_eq!(store.offline_state(&juliet).await, Ok((0, 0)));
-
-    assert_eq!(store.write(LEADER, &romeo, vec![Change::OfflineRemove { up_to: 2 }]).await, Ok(()));
-    assert_eq!(store.offline_messages(&romeo, 0, 10).await, Ok(vec![message(5)]));
-    assert_eq!(store.write(LEADER, &romeo, vec![Change::OfflineRemove { up_to: u64::MAX }]).await, Ok(()));
-    assert_eq!(store.offline_state(&romeo).await, Ok((0, 5)), "the greatest id ever given is remembered");
-    store.close().await;
-}
-
-pub async fn offline_messages_are_read_in_pages(place: &Place) {
-    let store = place.open().await;
-    let romeo = account(&store, "romeo@montague.example").await;
-    let pushes = [1, 2, 3].map(|id| Change::OfflinePush(message(id)));
-    assert_eq!(store.write(LEADER, &romeo, pushes.into()).await, Ok(()));
-    assert_eq!(store.offline_messages(&romeo, 0, 2).await, Ok([1, 2].map(message).into()));
-    assert_eq!(store.offline_messages(&romeo, 2, 2).await, Ok(vec![message(3)]));
-    assert_eq!(store.offline_messages(&romeo, u64::MAX, 2).await, Ok(Vec::new()));
-    store.close().await;
-}
-
 pub async fn values_of_modules_are_kept_by_account_and_key(place: &Place) {
     let store = place.open().await;
     let romeo = account(&store, "romeo@montague.example").await;
@@ -239,13 +206,13 @@ pub async fn a_secret_of_the_deployment_is_made_once(place: &Place) {
 pub async fn everything_is_there_after_a_restart(place: &Place) {
     let store = place.open().await;
     let romeo = account(&store, "romeo@montague.example").await;
-    assert_eq!(store.write(leader(2, 1), &romeo, vec![Change::OfflinePush(message(1))]).await, Ok(()));
+    assert_eq!(store.write(leader(2, 1), &romeo, vec![Change::Log(waiting(1))]).await, Ok(()));
     let generation = store.next_generation().await.expect("a number");
     store.close().await;
 
     let store = place.open().await;
     assert_eq!(store.ping().await, Ok(()));
-    assert_eq!(store.offline_messages(&romeo, 0, 10).await, Ok(vec![message(1)]));
+    assert_eq!(numbers(&store, &romeo, &WAITING).await, [1]);
     assert!(store.write(leader(1, 9), &romeo, Vec::new()).await.is_err(), "the fence is there too");
     assert!(store.next_generation().await.expect("a number") > generation);
     store.close().await;
@@ -271,9 +238,4 @@ pub async fn the_durability_is_told(place: &Place) {
         assert!(durability.crash && !durability.failover);
     }
     store.close().await;
-}
-
-fn message(id: u64) -> OfflineMessage {
-    let stanza = format!("<message xmlns='jabber:client'><body>{id}</body></message>");
-    OfflineMessage { id, at: Timestamp(NOW.0 + id), stanza: stanza.into() }
 }

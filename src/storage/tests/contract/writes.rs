@@ -2,37 +2,40 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
-use vesta_engine::store::{Change, OfflineMessage};
-use vesta_engine::{Fence, Store, StoreError, Timestamp};
+use vesta_engine::store::Change;
+use vesta_engine::{Fence, Store, StoreError};
 
+use crate::log::{ARCHIVED, NONE, WAITING, entry, id, numbers, passing};
 use crate::place::{LEADER, Place, account, jid, leader};
 
 fn put(key: &str, value: &str) -> Vec<Change> {
     vec![Change::DataPut { key: key.into(), value: value.to_owned().into() }]
 }
 
-fn push(id: u64) -> Change {
-    Change::OfflinePush(OfflineMessage { id, at: Timestamp(id), stanza: "<message/>".into() })
+fn log(number: u64) -> Change {
+    Change::Log(entry(number, "juliet@capulet.example/balcony"))
 }
 
 pub async fn changes_of_one_write_happen_together_or_not_at_all(place: &Place) {
     let store = place.open().await;
     let nobody = jid("nobody@montague.example");
-    let changes = vec![Change::OfflineRemove { up_to: 1 }, push(2)];
+    let changes = vec![Change::LogSettle { up_to: id(1) }, log(2)];
     let outcome = store.write(LEADER, &nobody, changes).await;
     assert!(matches!(outcome, Err(StoreError::Broken(_))), "data needs an account: {outcome:?}");
-    assert_eq!(store.offline_messages(&nobody, 0, 10).await, Ok(Vec::new()));
+    assert_eq!(numbers(&store, &nobody, &ARCHIVED).await, NONE);
     store.close().await;
 }
 
 pub async fn a_write_may_be_repeated(place: &Place) {
     let store = place.open().await;
     let romeo = account(&store, "romeo@montague.example").await;
-    let changes = || vec![push(1), push(2), Change::OfflineRemove { up_to: 1 }];
+    let push = |number| Change::Log(passing(number));
+    let changes = || vec![push(1), push(2), Change::LogSettle { up_to: id(1) }];
     assert_eq!(store.write(LEADER, &romeo, changes()).await, Ok(()));
     assert_eq!(store.write(LEADER, &romeo, changes()).await, Ok(()));
-    assert_eq!(store.offline_state(&romeo).await, Ok((1, 2)));
+    assert_eq!(numbers(&store, &romeo, &WAITING).await, [2]);
     store.close().await;
 }
 
@@ -75,14 +78,14 @@ pub async fn many_writes_at_once_all_happen_in_their_order(place: &Place) {
         let store = store.clone();
         writers.spawn(async move {
             let fence = Fence { shard: number, generation: 1, term: 1 };
-            let writes = (1..=50).map(|id| store.write(fence, &romeo, vec![push(id)]));
+            let writes = (1..=50).map(|number| store.write(fence, &romeo, vec![log(number)]));
             for outcome in futures(writes).await {
                 assert_eq!(outcome, Ok(()));
             }
             for value in 1..=20 {
                 assert_eq!(store.write(fence, &romeo, put("last", &value.to_string())).await, Ok(()));
             }
-            assert_eq!(store.offline_state(&romeo).await, Ok((50, 50)));
+            assert_eq!(numbers(&store, &romeo, &ARCHIVED).await, (1..=50).collect::<Vec<_>>());
             assert_eq!(store.data(&romeo, "last").await, Ok(Some("20".into())));
         });
     }
@@ -127,6 +130,56 @@ pub async fn a_closed_store_writes_no_more(place: &Place) {
     store.close().await;
     let outcome = store.write(LEADER, &romeo, put("a", "1")).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+}
+
+pub async fn submitted_writes_are_done_in_their_order_and_tell_so_in_it(place: &Place) {
+    let store = place.open().await;
+    let romeo = account(&store, "romeo@montague.example").await;
+    let nobody = jid("nobody@montague.example");
+    let (told, mut outcomes) = unbounded_channel();
+    let submit = |fence, account, number, changes| {
+        let told = told.clone();
+        let done = move |outcome| told.send((number, outcome)).expect("listened to");
+        store.submit(fence, account, changes, Box::new(done));
+    };
+    for number in 1..=100 {
+        submit(LEADER, &romeo, number, [vec![log(number)], put("last", &number.to_string())].concat());
+        // What fails among them, and writes of another shard, change nothing for this account.
+        submit(LEADER, &nobody, 1000 + number, vec![log(number)]);
+        submit(Fence { shard: 2, ..LEADER }, &romeo, 2000 + number, Vec::new());
+    }
+    let (mut well, mut failed) = (Vec::new(), 0);
+    for _ in 0..300 {
+        match outcomes.recv().await.expect("one for each") {
+            (number @ 1..=100, Ok(())) => well.push(number),
+            (1001..=1100, Err(StoreError::Broken(_))) => failed += 1,
+            (2001..=2100, Ok(())) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((well, failed), ((1..=100).collect(), 100));
+    assert_eq!(store.data(&romeo, "last").await, Ok(Some("100".into())));
+    assert_eq!(numbers(&store, &romeo, &ARCHIVED).await, (1..=100).collect::<Vec<_>>());
+    store.close().await;
+}
+
+pub async fn a_store_that_closes_tells_everyone_who_waits(place: &Place) {
+    let store = place.open().await;
+    let romeo = account(&store, "romeo@montague.example").await;
+    let (told, mut outcomes) = unbounded_channel();
+    for number in 1..=100 {
+        let told = told.clone();
+        let done = move |outcome: Result<(), StoreError>| told.send(outcome).expect("listened to");
+        store.submit(LEADER, &romeo, vec![log(number)], Box::new(done));
+    }
+    store.close().await;
+    drop(told);
+    let mut kept = 0;
+    while let Some(outcome) = outcomes.recv().await {
+        assert_eq!(outcome, Ok(()), "what was handed in before is written");
+        kept += 1;
+    }
+    assert_eq!(kept, 100);
 }
 
 /// All of some futures at once, polled in their order the first time: that is the order in which the writes are queued.

@@ -1,6 +1,7 @@
 //! `attach.proto`: frames between connection managers and routers.
 
 use bytes::Bytes;
+use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::management::{Refusal, TooMany};
 use vesta_xmpp::sasl::{Answer, Hash, Question, SaslCondition};
 use vesta_xmpp::stanza_error::Condition;
@@ -80,6 +81,12 @@ impl From<ToRouter> for proto::ToRouter {
             ToRouter::Detached { session, epoch } => {
                 Frame::Detached(to_router::Detached { session: Some(session.into()), epoch: epoch.0 })
             }
+            ToRouter::State { session, epoch, state, since_before } => Frame::State(to_router::State {
+                session: Some(session.into()),
+                epoch: epoch.0,
+                inactive: state == ClientState::Inactive,
+                since_before,
+            }),
             ToRouter::Ping => Frame::Ping(to_router::Ping {}),
         };
         Self { frame: Some(frame) }
@@ -148,6 +155,12 @@ impl TryFrom<proto::ToRouter> for ToRouter {
             Frame::Detached(detached) => ToRouter::Detached {
                 session: required(detached.session, "detached.session")?,
                 epoch: Epoch(detached.epoch),
+            },
+            Frame::State(state) => ToRouter::State {
+                session: required(state.session, "state.session")?,
+                epoch: Epoch(state.epoch),
+                state: if state.inactive { ClientState::Inactive } else { ClientState::Active },
+                since_before: state.since_before,
             },
             Frame::Ping(_) => ToRouter::Ping,
         })
@@ -487,9 +500,7 @@ fn resumed_from_proto(result: to_manager::resumed::Result) -> Result<Result<Resu
             condition: Condition::from_name(&failed.condition).unwrap_or(Condition::ItemNotFound),
             handled: failed.handled,
         }),
-        Proto::TooMany(counts) => {
-            Err(Refusal::TooMany(TooMany { handled: counts.handled, sent: counts.sent }))
-        }
+        Proto::TooMany(counts) => Err(Refusal::TooMany(TooMany { handled: counts.handled, sent: counts.sent })),
     })
 }
 

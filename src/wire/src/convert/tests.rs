@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use prost::Message;
+use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::envelope::Name;
 use vesta_xmpp::management::{Refusal, TooMany};
 use vesta_xmpp::sasl::{Answer, Hash, Question, SaslCondition};
@@ -216,14 +217,16 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
             stanzas: stanzas.into_iter().map(Arc::new).collect(),
         }),
         session().prop_map(|(session, epoch, _)| ToRouter::Detached { session, epoch }),
+        (session(), select(vec![ClientState::Active, ClientState::Inactive]), any::<bool>()).prop_map(
+            |((session, epoch, _), state, since_before)| ToRouter::State { session, epoch, state, since_before }
+        ),
         Just(ToRouter::Ping),
     ]
 }
 
 fn announced() -> impl Strategy<Value = Announced> {
     prop_oneof![
-        any::<(u64, bool)>()
-            .prop_map(|(accepted, lacks)| Announced::Continues { accepted: Sequence(accepted), lacks }),
+        any::<(u64, bool)>().prop_map(|(accepted, lacks)| Announced::Continues { accepted: Sequence(accepted), lacks }),
         Just(Announced::Unknown),
         leader().prop_map(Announced::NotLeader),
     ]

@@ -4,7 +4,7 @@
 use super::data_form::{Field, FieldKind, Form, FormKind};
 use super::date_time::DateTime;
 use super::forwarded::Forwarded;
-use super::{PayloadError, boolean, expect_element, required, required_jid, rsm};
+use super::{PayloadError, boolean, expect_element, required, rsm};
 use crate::{Element, Jid, ns};
 
 /// `<query/>` of an IQ of type `set`: a page of an archive is asked for (§4.1).
@@ -167,16 +167,21 @@ impl Query {
         query
     }
 
-    /// The form that tells which fields may be asked for (§4.1.6), to be put into a `<query/>`.
-    pub fn form() -> Form {
+    /// The answer to a `<query/>` of an IQ of type `get`: a form that tells which fields may be asked for (§4.1.6).
+    pub fn form() -> Element {
         let field = |name: &str, kind| Field { kind: Some(kind), ..Field::new(name, [""; 0]) };
-        Form::of_type(FormKind::Form, ns::ARCHIVE)
+        let form = Form::of_type(FormKind::Form, ns::ARCHIVE)
             .with(field("with", FieldKind::JidSingle))
             .with(field("start", FieldKind::TextSingle))
             .with(field("end", FieldKind::TextSingle))
             .with(field("before-id", FieldKind::TextSingle))
-            .with(field("after-id", FieldKind::TextSingle))
-            .with(field("ids", FieldKind::ListMulti))
+            .with(field("after-id", FieldKind::TextSingle));
+        // XEP-0122: a list that takes any value.
+        let any = Element::new(ns::DATA_VALIDATION, "validate")
+            .with("datatype", "xs:string")
+            .with_child(Element::new(ns::DATA_VALIDATION, "open"));
+        let ids = Element::new(ns::DATA_FORMS, "field").with("var", "ids").with("type", "list-multi").with_child(any);
+        Element::new(ns::ARCHIVE, "query").with_child(form.to_element().with_child(ids))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use vesta_wire::attach::{self, EndReason, Inbound};
 use vesta_wire::Sequence;
+use vesta_wire::attach::{self, EndReason, Inbound};
 use vesta_xmpp::management::{self, Command, Resumable};
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::{Envelope, StreamError};
@@ -83,8 +83,7 @@ impl Session {
     pub(crate) fn is_forgotten(&self, now_s: u32) -> bool {
         let state = self.state.lock();
         let seconds = state.management.as_ref().and_then(|management| management.resumable_for()).unwrap_or(0);
-        matches!(state.phase, Phase::Detached { .. })
-            && self.silent_s(now_s) > seconds.saturating_add(FORGET_AFTER_S)
+        matches!(state.phase, Phase::Detached { .. }) && self.silent_s(now_s) > seconds.saturating_add(FORGET_AFTER_S)
     }
 }
 

@@ -7,6 +7,7 @@
 //! A session that can be resumed outlives its connection: *detached*, it goes on taking what routers send, as the twin of the leader's
 //! outbox, until its client has resumed it anywhere or its time is over.
 
+mod activity;
 mod managed;
 
 use std::sync::Arc;
@@ -62,6 +63,21 @@ struct State {
     pinged_s: u32,
     /// XEP-0198, once the client has asked for it.
     management: Option<Box<Management>>,
+    activity: Activity,
+}
+
+/// What the client says of itself (XEP-0352), and whether the router knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Activity {
+    #[default]
+    Active,
+    /// To be told.
+    BecameActive,
+    /// To be told; `since_before`: another time.
+    BecameInactive {
+        since_before: bool,
+    },
+    Inactive,
 }
 
 /// How the session stands with the router that leads its shard.
@@ -245,6 +261,9 @@ impl Session {
                 let received = state.received;
                 if let Some(management) = &mut state.management {
                     management.restore(lacks.then_some(received));
+                }
+                if state.activity == Activity::Inactive {
+                    state.activity = Activity::BecameInactive { since_before: true };
                 }
                 if let Phase::Detached { is_told } = &mut state.phase {
                     *is_told = false;
@@ -473,6 +492,7 @@ impl State {
                 self.delivered > self.acknowledged
                     || self.window.has_unsent()
                     || self.restores()
+                    || self.has_news_of_activity()
                     || self.phase == (Phase::Detached { is_told: false })
             }
         }
@@ -500,6 +520,9 @@ impl State {
         }
         if let Some((sequence, event)) = self.window.next_unsent() {
             return ToRouter::Inbound { session: session.id, epoch: session.epoch, sequence, event };
+        }
+        if let Some((state, since_before)) = self.news_of_activity() {
+            return ToRouter::State { session: session.id, epoch: session.epoch, state, since_before };
         }
         // Behind all that the client has sent.
         self.phase = Phase::Detached { is_told: true };

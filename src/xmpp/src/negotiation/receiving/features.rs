@@ -4,13 +4,13 @@
 //! |---|---|
 //! | in clear | STARTTLS, required where SASL is only offered inside TLS; otherwise also SCRAM, never PLAIN |
 //! | inside TLS | SASL, channel bindings (XEP-0440) where a `-PLUS` mechanism is offered, registration (XEP-0077) |
-//! | authenticated | resource binding, the no-op session of RFC 3921, stream management (XEP-0198), what modules add |
+//! | authenticated | resource binding, the no-op session of RFC 3921, stream management (XEP-0198), client state (XEP-0352), what modules add |
 //!
 //! Limits (XEP-0478) stand in each, with the values that hold there. Stream compression never does (T4).
 
 use super::Offer;
 use crate::sasl::{ChannelBindings, Mechanism};
-use crate::{Element, management, ns};
+use crate::{Element, client_state, management, ns};
 
 impl Offer {
     /// The mechanisms offered on a channel; `None` is one in clear.
@@ -62,6 +62,7 @@ impl Offer {
         Element::new(ns::SESSION, "session").with_child(Element::new(ns::SESSION, "optional")).write(out, ns::CLIENT);
         limits(self.stanza_bytes.1, self.idle_seconds).write(out, ns::CLIENT);
         management::feature().write(out, ns::CLIENT);
+        client_state::feature().write(out, ns::CLIENT);
         out.extend_from_slice(&self.features);
         out.extend_from_slice(b"</stream:features>");
     }

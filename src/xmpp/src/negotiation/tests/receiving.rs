@@ -90,7 +90,7 @@ fn a_client_logs_in_as_in_section_9_1() {
             + "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
                <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
-               <idle-seconds>600</idle-seconds></limits><sm xmlns='urn:xmpp:sm:3'/>\
+               <idle-seconds>600</idle-seconds></limits><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/>\
                <ver xmlns='urn:xmpp:features:rosterver'/></stream:features>"
     );
     assert_eq!(
@@ -280,7 +280,7 @@ fn a_stream_is_resumed_in_the_place_of_binding_or_bound_after_all() {
         |previous: &str, handled: u32| format!("<resume xmlns='urn:xmpp:sm:3' previd='{previous}' h='{handled}'/>");
     assert_eq!(
         authenticated(offer()).hear(&resume("known", 3)),
-        "<resumed xmlns='urn:xmpp:sm:3' previd='known' h='7'/>[established juliet@example.com/balcony]"
+        "<resumed xmlns='urn:xmpp:sm:3' previd='known' h='7'/>[established juliet@im.example.com/balcony]"
     );
     let mut server = authenticated(offer());
     assert_eq!(server.hear("<enable xmlns='urn:xmpp:sm:3'/>"), failed("", "unexpected-request"));

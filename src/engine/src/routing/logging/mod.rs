@@ -1,0 +1,310 @@
+//! Messages on their way into the log, and what follows when they are in it. The idea is told in [`crate::logging`].
+//!
+//! | a message | comes again while the first is under way | later |
+//! |---|---|---|
+//! | to the account | waits behind it, then is done; the sender is told if the first could not be stored | is done at once |
+//! | from the account | likewise, and is routed at once: the recipient decides for itself | is routed |
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use vesta_xmpp::payload::stanza_id::{OriginId, StanzaId};
+use vesta_xmpp::stanza_error::Condition;
+use vesta_xmpp::{Envelope, Jid, MessageType, StanzaError, StanzaType};
+
+use super::message::{self, Fate};
+use super::rules::Verdict;
+use super::{at_account, bounce};
+use crate::StoreError;
+use crate::hooks::Context;
+use crate::log::{LogEntry, LogId, Mark, bear_id};
+use crate::logging::{Entry, Logged, Step, Way};
+use crate::recent::Marks;
+use crate::store::Change;
+
+/// A message of the account's client, before it is routed. `false`: it is refused, and its sender knows.
+pub(super) async fn sent(context: &mut Context<'_>, stanza: &Arc<Envelope>, archived: bool) -> bool {
+    if !archived {
+        sent_without_entry(context, stanza).await;
+        return true;
+    }
+    match try_sent(context, stanza).await {
+        Ok(()) => true,
+        Err(error) => {
+            bounce(context, stanza, &error);
+            false
+        }
+    }
+}
+
+async fn try_sent(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Result<(), StanzaError> {
+    context.account.load_log(context.ports).await?;
+    let marks = Marks { ingress: context.ports.ingress(), origin: origin(stanza) };
+    if let Some(first) = context.account.log.recent.find(marks) {
+        if context.account.log.is_entry_under_way(first) {
+            line_up(context, None, Step::Again { stanza: stanza.clone(), marks });
+        }
+        return Ok(());
+    }
+    append(context, stanza, Way::Out, marks, true, false, |entry| Step::Sent { stanza: stanza.clone(), entry })
+}
+
+/// A message that is not archived has only its copies, which must not overtake those of what was sent before.
+async fn sent_without_entry(context: &mut Context<'_>, stanza: &Arc<Envelope>) {
+    match &stanza.from {
+        Some(from) if context.account.log.is_under_way(from, Way::Out) && context.sessions().len() > 1 => {
+            let from = Some((from.clone(), Way::Out));
+            line_up(context, from, Step::SentBehind { stanza: stanza.clone() });
+        }
+        _ => message::sent(context, stanza.clone()).await,
+    }
+}
+
+/// A message for the account that is accepted. `is_taken`: somebody takes it now.
+///
+/// # Errors
+/// What its sender is to be told; nothing has happened.
+pub(super) async fn received(
+    context: &mut Context<'_>,
+    stanza: Arc<Envelope>,
+    archived: bool,
+    is_taken: bool,
+) -> Result<(), StanzaError> {
+    let mut marks = Marks { ingress: None, origin: origin(&stanza) };
+    if archived || !is_taken {
+        context.account.load_log(context.ports).await?;
+        marks.ingress = context.ports.ingress();
+    }
+    if is_again(context, &stanza, marks) {
+        return Ok(());
+    }
+    let waits = match is_taken {
+        true => false,
+        false => match message::fate(context, &stanza, true).await {
+            Fate::Waits => true,
+            Fate::Dropped | Fate::Unwanted if archived => false,
+            Fate::Dropped => return Ok(()),
+            Fate::Unwanted => return Err(Condition::ServiceUnavailable.into()),
+            Fate::Refused(error) => return Err(error),
+        },
+    };
+    if archived || waits {
+        let step = |entry| Step::Received { stanza: stanza.clone(), entry, waits };
+        return append(context, &stanza, Way::In, marks, archived, waits, step);
+    }
+    if must_wait(context, &stanza) {
+        stay_behind(context, stanza);
+        return Ok(());
+    }
+    context.account.log.recent.insert(LogId(0), marks);
+    message::hand_out(context, &stanza).await;
+    Ok(())
+}
+
+/// Whether the stanza must not be handled yet, because something older of its sender is not durable.
+pub(super) fn must_wait(context: &Context<'_>, stanza: &Envelope) -> bool {
+    let log = &context.account.log;
+    log.is_busy() && stanza.from.as_ref().is_some_and(|from| from.is_full() && log.is_under_way(from, Way::In))
+}
+
+/// Lets a stanza that needs no entry wait for those before it.
+pub(super) fn stay_behind(context: &mut Context<'_>, stanza: Arc<Envelope>) {
+    let marks = Marks { ingress: context.ports.ingress(), origin: origin(&stanza) };
+    if is_again(context, &stanza, marks) {
+        return;
+    }
+    if !context.account.log.has_room_behind() {
+        tracing::debug!(account = %context.account.jid, "too much waits behind entries of the log: a stanza is refused");
+        return bounce(context, &stanza, &overloaded());
+    }
+    context.account.log.recent.insert(LogId(0), marks);
+    let from = stanza.from.clone().map(|from| (from, Way::In));
+    line_up(context, from, Step::Behind { stanza });
+}
+
+/// Sees to a stanza that has come before.
+fn is_again(context: &mut Context<'_>, stanza: &Arc<Envelope>, marks: Marks) -> bool {
+    let Some(first) = context.account.log.recent.find(marks) else { return false };
+    tracing::debug!(account = %context.account.jid, "a stanza has come before");
+    if context.account.log.is_entry_under_way(first) {
+        line_up(context, None, Step::Again { stanza: stanza.clone(), marks });
+    }
+    true
+}
+
+/// Has the world wait for what is under way.
+fn line_up(context: &mut Context<'_>, from: Option<(Jid, Way)>, step: Step) {
+    hand_over(context, Vec::new(), from, LogId(0), false, step);
+}
+
+fn hand_over(
+    context: &mut Context<'_>,
+    changes: Vec<Change>,
+    from: Option<(Jid, Way)>,
+    id: LogId,
+    waits: bool,
+    step: Step,
+) {
+    let number = context.account.log.begin(from, id, waits);
+    context.ports.log(&context.account.jid, changes, Logged { number, step });
+}
+
+/// Makes an entry of a message and hands it over. The log's state must be known.
+fn append(
+    context: &mut Context<'_>,
+    stanza: &Envelope,
+    way: Way,
+    marks: Marks,
+    archived: bool,
+    waits: bool,
+    step: impl FnOnce(Entry) -> Step,
+) -> Result<(), StanzaError> {
+    let peer = match way {
+        Way::In => &stanza.from,
+        Way::Out => &stanza.to,
+    };
+    let Some(peer) = peer.clone() else { return Err(Condition::BadRequest.into()) };
+    if !context.account.log.has_room() {
+        return Err(overloaded());
+    }
+    let id = context.account.log.next_id(context.ports.now(), waits);
+    context.account.log.recent.insert(id, marks);
+    let mut alone = Vec::new();
+    stanza.write_alone(&mut alone);
+    let Marks { ingress, origin } = marks;
+    let entry = LogEntry { id, peer, ingress, origin, archived, waiting: waits, stanza: alone.into() };
+    let from = stanza.from.clone().map(|from| (from, way));
+    hand_over(context, vec![Change::Log(entry)], from, id, waits, step(Entry { id, archived }));
+    Ok(())
+}
+
+/// An event that was handed over comes back.
+pub(crate) async fn logged(context: &mut Context<'_>, step: Step, outcome: Result<(), StoreError>) {
+    match (step, outcome) {
+        (Step::Received { stanza, entry, waits }, Ok(())) => deliver(context, stanza, entry, waits).await,
+        (Step::Received { stanza, entry, waits }, Err(error)) => {
+            if waits {
+                context.account.log.count_waiting(false);
+            }
+            refused(context, &stanza, entry, error);
+        }
+        (Step::Sent { stanza, entry }, Ok(())) => {
+            let stanza = with_stanza_id(context, stanza, entry);
+            message::sent(context, stanza).await;
+        }
+        (Step::Sent { stanza, entry }, Err(error)) => refused(context, &stanza, entry, error),
+        (Step::Behind { stanza }, _) if matches!(stanza.kind, StanzaType::Message(_)) => {
+            deliver_behind(context, stanza).await;
+        }
+        (Step::Behind { stanza }, _) => at_account(context, stanza).await,
+        (Step::SentBehind { stanza }, _) => message::sent(context, stanza).await,
+        (Step::Again { stanza, marks }, _) => {
+            if context.account.log.recent.find(marks).is_none() {
+                bounce(context, &stanza, &StanzaError::new(Condition::ResourceConstraint));
+            }
+        }
+        (Step::Waits | Step::Settled, Ok(())) => {}
+        (Step::Waits, Err(error)) => {
+            context.account.log.count_waiting(false);
+            tracing::warn!(account = %context.account.jid, %error, "a message is in the archive, but waits for nobody");
+        }
+        (Step::Settled, Err(error)) => {
+            tracing::warn!(account = %context.account.jid, %error, "offline messages will be handed on again");
+        }
+    }
+}
+
+/// The entry could not be made: the sender is told, unless a newer leader of the shard sees to the message.
+fn refused(context: &mut Context<'_>, stanza: &Envelope, entry: Entry, error: StoreError) {
+    context.account.log.recent.forget(entry.id);
+    if error != StoreError::Fenced {
+        bounce(context, stanza, &error.into());
+    }
+}
+
+/// A message is in the log: to whoever takes it now.
+async fn deliver(context: &mut Context<'_>, stanza: Arc<Envelope>, entry: Entry, waits: bool) {
+    if waits && context.account.log.was_handed_on(entry.id) {
+        return;
+    }
+    let stanza = with_stanza_id(context, stanza, entry);
+    let is_taken = is_taken(message::hand_out(context, &stanza).await);
+    match (is_taken, waits) {
+        (true, false) | (false, true) => {}
+        // Whoever takes it now has been handed what waited before. Where that failed, all of it waits on.
+        (true, true) if context.account.log.is_only_one_waiting() => settle(context, entry.id, 1),
+        (true, true) => {}
+        (false, false) => wait_again(context, &stanza).await,
+    }
+}
+
+/// A message that needed no entry when it came: to whoever takes it now, or it may need one after all.
+async fn deliver_behind(context: &mut Context<'_>, stanza: Arc<Envelope>) {
+    let outcome = match message::hand_out(context, &stanza).await {
+        Verdict::Keep => match message::fate(context, &stanza, true).await {
+            Fate::Waits => wait(context, &stanza).await,
+            Fate::Dropped => Ok(()),
+            Fate::Unwanted => Err(Condition::ServiceUnavailable.into()),
+            Fate::Refused(error) => Err(error),
+        },
+        Verdict::Bounce => Err(Condition::ServiceUnavailable.into()),
+        _ => Ok(()),
+    };
+    if let Err(error) = outcome {
+        bounce(context, &stanza, &error);
+    }
+}
+
+fn is_taken(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::ToResource | Verdict::ToTakers)
+}
+
+async fn wait(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Result<(), StanzaError> {
+    context.account.load_log(context.ports).await?;
+    let marks = Marks { ingress: context.ports.ingress(), origin: origin(stanza) };
+    let step = |entry| Step::Received { stanza: stanza.clone(), entry, waits: true };
+    append(context, stanza, Way::In, marks, false, true, step)
+}
+
+/// A message that is in the log has come to nobody: it waits, if it may. It is in the archive anyhow, so that its sender has nothing to
+/// be told.
+pub(super) async fn wait_again(context: &mut Context<'_>, stanza: &Arc<Envelope>) {
+    let owner = context.account.jid.as_str();
+    let id = stanza.to_element().ok().and_then(|it| StanzaId::of(&it, owner)).and_then(|it| LogId::parse(&it.id));
+    let Some(id) = id else {
+        return tracing::error!(account = %context.account.jid, "a message of the log does not bear its id");
+    };
+    if message::fate(context, stanza, true).await != Fate::Waits {
+        return;
+    }
+    context.account.log.count_waiting(true);
+    hand_over(context, vec![Change::LogWait(id)], None, LogId(0), false, Step::Waits);
+}
+
+/// Entries that waited have been handed on: all up to this one, so many.
+pub(crate) fn settle(context: &mut Context<'_>, up_to: LogId, count: u64) {
+    context.account.log.settle(up_to, count);
+    hand_over(context, vec![Change::LogSettle { up_to }], None, LogId(0), false, Step::Settled);
+}
+
+/// The owner's copy of an archived message: with its id there (XEP-0313 §3.2, XEP-0359). Others never see it.
+fn with_stanza_id(context: &Context<'_>, mut stanza: Arc<Envelope>, entry: Entry) -> Arc<Envelope> {
+    if entry.archived {
+        bear_id(Arc::make_mut(&mut stanza), &context.account.jid, entry.id);
+    }
+    stanza
+}
+
+/// How the sender calls a message that only one entity can have sent (XEP-0359).
+fn origin(stanza: &Envelope) -> Option<Mark> {
+    if !matches!(stanza.kind, StanzaType::Message(MessageType::Chat | MessageType::Normal)) {
+        return None;
+    }
+    Some(Mark::origin(&stanza.from_bare()?, &OriginId::of(stanza)?.id))
+}
+
+fn overloaded() -> StanzaError {
+    StanzaError::new(Condition::ResourceConstraint).with_text("the database is behind: try again later")
+}
