@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,10 @@ pub struct Plan {
 
 /// The resource of those who take part.
 const RESOURCE: &str = "ledger";
+/// How many archives are read at the same time.
+const AUDITORS: usize = 4;
+/// Every how manieth archive is read both ways.
+const BACKWARDS_EVERY: u32 = 4;
 /// Every how manieth message goes to somebody who is away.
 const AWAY_EVERY: usize = 5;
 
@@ -210,12 +215,26 @@ impl Crew {
             let events = self.come_late(number).await;
             history.0.insert(number, Account { events, ..Account::default() });
         }
-        for (number, account) in &mut history.0 {
-            let (archive, backwards) = self.read_archive(*number).await;
-            account.archive = archive;
-            account.backwards = backwards;
-        }
+        self.read_archives(&mut history).await;
         history
+    }
+
+    async fn read_archives(&self, history: &mut History) {
+        let turns = Arc::new(Semaphore::new(AUDITORS));
+        let mut auditors = JoinSet::new();
+        for number in history.0.keys().copied() {
+            let config = Config { resource: Some("auditor".into()), ..self.config(number) };
+            let (run, turns) = (self.run.clone(), turns.clone());
+            auditors.spawn(async move {
+                let _turn = turns.acquire().await.expect("it is never closed");
+                (number, read_archive(config, &run, number).await)
+            });
+        }
+        while let Some(read) = auditors.join_next().await {
+            let (number, (archive, backwards)) = read.expect("an auditor reads to the end");
+            let account = history.0.get_mut(&number).expect("it was asked for");
+            (account.archive, account.backwards) = (archive, backwards);
+        }
     }
 
     /// What comes to somebody who was away, up to a message to itself.
@@ -240,25 +259,28 @@ impl Crew {
         within("somebody to leave", client.close()).await;
         seen
     }
+}
 
-    /// The whole archive, and its ids the other way.
-    async fn read_archive(&self, number: u32) -> (Vec<Row>, Vec<String>) {
-        let config = Config { resource: Some("auditor".into()), ..self.config(number) };
-        let (client, events) = within("an auditor to log in", Client::connect(config)).await.expect("it is let in");
-        let (mut rows, mut ids) = (Vec::new(), Vec::new());
-        let mut walk = client.archive().pages_of(100).catch_up(None);
-        while let Some(archived) = within("an archived message", walk.next()).await.expect("an archive") {
-            let line = Line::from_text(&self.run, &stanza::body(&archived.message).unwrap_or_default());
-            rows.push(Row { id: archived.id, line });
-        }
+/// The whole archive, and, for some accounts, its ids the other way.
+async fn read_archive(config: Config, run: &str, number: u32) -> (Vec<Row>, Option<Vec<String>>) {
+    let (client, events) = within("an auditor to log in", Client::connect(config)).await.expect("it is let in");
+    let mut rows = Vec::new();
+    let mut walk = client.archive().pages_of(100).catch_up(None);
+    while let Some(archived) = within("an archived message", walk.next()).await.expect("an archive") {
+        let line = Line::from_text(run, &stanza::body(&archived.message).unwrap_or_default());
+        rows.push(Row { id: archived.id, line });
+    }
+    let mut backwards = None;
+    if number.is_multiple_of(BACKWARDS_EVERY) {
+        let ids = backwards.insert(Vec::new());
         let mut walk = client.archive().pages_of(33).backwards(None);
         while let Some(archived) = within("an archived message", walk.next()).await.expect("an archive") {
             ids.push(archived.id);
         }
-        within("an auditor to leave", client.close()).await;
-        drop(events);
-        (rows, ids)
     }
+    within("an auditor to leave", client.close()).await;
+    drop(events);
+    (rows, backwards)
 }
 
 /// Whom one account writes to.
