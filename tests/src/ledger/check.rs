@@ -5,7 +5,6 @@
 //! to have come; within one session never.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 
 use super::history::{Account, Event, History, Row};
 use super::line::Line;
@@ -31,6 +30,20 @@ pub enum Rule {
     CountedRight,
 }
 
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Rule; 8] = [
+        Rule::NothingLost,
+        Rule::AllDelivered,
+        Rule::NothingDoubled,
+        Rule::InOrder,
+        Rule::PresenceKept,
+        Rule::NothingAltered,
+        Rule::ArchivesWhole,
+        Rule::CountedRight,
+    ];
+}
+
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -38,12 +51,6 @@ pub struct Violation {
     pub rule: Rule,
     /// How.
     pub what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}: {}", self.rule, self.what)
-    }
 }
 
 /// How much a history shows.

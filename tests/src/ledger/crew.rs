@@ -58,8 +58,9 @@ struct Member {
 #[derive(Default)]
 struct Record {
     events: Mutex<Vec<history::Event>>,
-    /// Messages that have come to an end: counted, or refused.
+    /// Messages that the server has counted.
     counted: AtomicUsize,
+    /// Messages that the client library has taken.
     taken: AtomicUsize,
     received: AtomicUsize,
     disconnections: AtomicUsize,
@@ -141,9 +142,14 @@ impl Crew {
         }
     }
 
-    /// How many messages have come to an end, counted or refused.
+    /// How many messages the server has counted.
     pub fn counted(&self) -> usize {
         self.sum(|record| &record.counted)
+    }
+
+    /// How many messages were handed to the clients.
+    pub fn taken(&self) -> usize {
+        self.sum(|record| &record.taken)
     }
 
     /// How many connections were lost.
@@ -155,7 +161,7 @@ impl Crew {
         self.members.iter().map(|member| of(&member.record).load(Ordering::Relaxed)).sum()
     }
 
-    /// Waits until everybody has got through again, and so many messages more have come to their end.
+    /// Waits until everybody has got through again, and so many messages more are counted.
     ///
     /// # Panics
     /// Somebody does not.
@@ -170,17 +176,13 @@ impl Crew {
         .await;
     }
 
-    /// Ends the writing, and waits until all that was sent has come to its end and what was counted has arrived, as far as it will.
+    /// Ends the writing, and waits until all that was sent is counted, and what was counted has arrived, as far as it will.
     ///
     /// # Panics
-    /// What was sent comes to no end.
+    /// Something is never counted.
     pub async fn quiet(&mut self) {
         self.stop.cancel();
-        until("all that was sent to be counted or refused", async || {
-            let taken = self.sum(|record| &record.taken);
-            (self.counted() >= taken).then_some(())
-        })
-        .await;
+        until("all that was sent to be counted", async || (self.counted() >= self.taken()).then_some(())).await;
         // A message to oneself is behind all others: when it is back, nothing more is on its way to this member from itself, and
         // everybody else's have been handled before they were counted.
         for member in &self.members {
