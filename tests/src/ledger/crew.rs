@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,10 @@ pub struct Plan {
 
 /// The resource of those who take part.
 const RESOURCE: &str = "ledger";
+/// How many archives are read at the same time.
+const AUDITORS: usize = 4;
+/// Every how manieth archive is read both ways.
+const BACKWARDS_EVERY: u32 = 4;
 /// Every how manieth message goes to somebody who is away.
 const AWAY_EVERY: usize = 5;
 
@@ -53,8 +58,9 @@ struct Member {
 #[derive(Default)]
 struct Record {
     events: Mutex<Vec<history::Event>>,
-    /// Messages that have come to an end: counted, or refused.
+    /// Messages that the server has counted.
     counted: AtomicUsize,
+    /// Messages that the client library has taken.
     taken: AtomicUsize,
     received: AtomicUsize,
     disconnections: AtomicUsize,
@@ -136,9 +142,14 @@ impl Crew {
         }
     }
 
-    /// How many messages have come to an end, counted or refused.
+    /// How many messages the server has counted.
     pub fn counted(&self) -> usize {
         self.sum(|record| &record.counted)
+    }
+
+    /// How many messages were handed to the clients.
+    pub fn taken(&self) -> usize {
+        self.sum(|record| &record.taken)
     }
 
     /// How many connections were lost.
@@ -150,7 +161,7 @@ impl Crew {
         self.members.iter().map(|member| of(&member.record).load(Ordering::Relaxed)).sum()
     }
 
-    /// Waits until everybody has got through again, and so many messages more have come to their end.
+    /// Waits until everybody has got through again, and so many messages more are counted.
     ///
     /// # Panics
     /// Somebody does not.
@@ -165,17 +176,13 @@ impl Crew {
         .await;
     }
 
-    /// Ends the writing, and waits until all that was sent has come to its end and what was counted has arrived, as far as it will.
+    /// Ends the writing, and waits until all that was sent is counted, and what was counted has arrived, as far as it will.
     ///
     /// # Panics
-    /// What was sent comes to no end.
+    /// Something is never counted.
     pub async fn quiet(&mut self) {
         self.stop.cancel();
-        until("all that was sent to be counted or refused", async || {
-            let taken = self.sum(|record| &record.taken);
-            (self.counted() >= taken).then_some(())
-        })
-        .await;
+        until("all that was sent to be counted", async || (self.counted() >= self.taken()).then_some(())).await;
         // A message to oneself is behind all others: when it is back, nothing more is on its way to this member from itself, and
         // everybody else's have been handled before they were counted.
         for member in &self.members {
@@ -210,12 +217,26 @@ impl Crew {
             let events = self.come_late(number).await;
             history.0.insert(number, Account { events, ..Account::default() });
         }
-        for (number, account) in &mut history.0 {
-            let (archive, backwards) = self.read_archive(*number).await;
-            account.archive = archive;
-            account.backwards = backwards;
-        }
+        self.read_archives(&mut history).await;
         history
+    }
+
+    async fn read_archives(&self, history: &mut History) {
+        let turns = Arc::new(Semaphore::new(AUDITORS));
+        let mut auditors = JoinSet::new();
+        for number in history.0.keys().copied() {
+            let config = Config { resource: Some("auditor".into()), ..self.config(number) };
+            let (run, turns) = (self.run.clone(), turns.clone());
+            auditors.spawn(async move {
+                let _turn = turns.acquire().await.expect("it is never closed");
+                (number, read_archive(config, &run, number).await)
+            });
+        }
+        while let Some(read) = auditors.join_next().await {
+            let (number, (archive, backwards)) = read.expect("an auditor reads to the end");
+            let account = history.0.get_mut(&number).expect("it was asked for");
+            (account.archive, account.backwards) = (archive, backwards);
+        }
     }
 
     /// What comes to somebody who was away, up to a message to itself.
@@ -240,25 +261,28 @@ impl Crew {
         within("somebody to leave", client.close()).await;
         seen
     }
+}
 
-    /// The whole archive, and its ids the other way.
-    async fn read_archive(&self, number: u32) -> (Vec<Row>, Vec<String>) {
-        let config = Config { resource: Some("auditor".into()), ..self.config(number) };
-        let (client, events) = within("an auditor to log in", Client::connect(config)).await.expect("it is let in");
-        let (mut rows, mut ids) = (Vec::new(), Vec::new());
-        let mut walk = client.archive().pages_of(100).catch_up(None);
-        while let Some(archived) = within("an archived message", walk.next()).await.expect("an archive") {
-            let line = Line::from_text(&self.run, &stanza::body(&archived.message).unwrap_or_default());
-            rows.push(Row { id: archived.id, line });
-        }
+/// The whole archive, and, for some accounts, its ids the other way.
+async fn read_archive(config: Config, run: &str, number: u32) -> (Vec<Row>, Option<Vec<String>>) {
+    let (client, events) = within("an auditor to log in", Client::connect(config)).await.expect("it is let in");
+    let mut rows = Vec::new();
+    let mut walk = client.archive().pages_of(100).catch_up(None);
+    while let Some(archived) = within("an archived message", walk.next()).await.expect("an archive") {
+        let line = Line::from_text(run, &stanza::body(&archived.message).unwrap_or_default());
+        rows.push(Row { id: archived.id, line });
+    }
+    let mut backwards = None;
+    if number.is_multiple_of(BACKWARDS_EVERY) {
+        let ids = backwards.insert(Vec::new());
         let mut walk = client.archive().pages_of(33).backwards(None);
         while let Some(archived) = within("an archived message", walk.next()).await.expect("an archive") {
             ids.push(archived.id);
         }
-        within("an auditor to leave", client.close()).await;
-        drop(events);
-        (rows, ids)
     }
+    within("an auditor to leave", client.close()).await;
+    drop(events);
+    (rows, backwards)
 }
 
 /// Whom one account writes to.

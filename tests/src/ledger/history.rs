@@ -15,8 +15,8 @@ pub struct Account {
     pub events: Vec<Event>,
     /// Its archive, walked from the beginning to the end.
     pub archive: Vec<Row>,
-    /// The ids of its archive, walked from the end to the beginning in pages of another size.
-    pub backwards: Vec<String>,
+    /// The ids of its archive, walked from the end to the beginning in pages of another size, if that was done.
+    pub backwards: Option<Vec<String>>,
 }
 
 /// A message in an archive.

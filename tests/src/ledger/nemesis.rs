@@ -15,6 +15,9 @@ pub enum Fault {
     KillLeader,
     /// The database crashes (F11).
     CrashDatabase,
+    /// The database crashes, and before it is back the router that leads the most shards is killed (F11 and F2): what it had not
+    /// stored is gone.
+    KillLeaderWithoutDatabase,
     /// The router that leads the most shards sleeps, and wakes (F9).
     PauseLeader,
     /// The connection manager with the most clients sleeps (F9), and wakes when all have gone on at another.
@@ -25,15 +28,19 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 6] = [
+    pub const ALL: [Fault; 7] = [
         Fault::KillManager,
         Fault::KillLeader,
         Fault::CrashDatabase,
+        Fault::KillLeaderWithoutDatabase,
         Fault::PauseLeader,
         Fault::PauseManager,
         Fault::CutClients,
     ];
 }
+
+/// So many messages are sent while there is no database.
+const UNSTORED: usize = 100;
 
 /// Every fault once for each round, in an order that follows from the seed.
 pub fn plan(seed: u64, rounds: u64) -> Vec<Fault> {
@@ -110,16 +117,31 @@ impl Scene<'_> {
                 self.cluster.routers[router].process.signal("CONT").await;
             }
             Fault::CrashDatabase => {
-                self.database.crash().await;
-                let router = self.cluster.routers[0].http;
-                prove("a router misses its database", async || {
-                    http::get(router, "/readyz").await.filter(|(status, _)| *status != 200)
-                })
-                .await;
+                self.lose_database().await;
                 self.database.restart().await;
+            }
+            Fault::KillLeaderWithoutDatabase => {
+                let router = self.busiest_router().await;
+                self.lose_database().await;
+                let before = self.crew.taken();
+                prove("messages wait for the database", async || (self.crew.taken() > before + UNSTORED).then_some(()))
+                    .await;
+                self.cluster.routers[router].process.kill().await;
+                self.others_lead(router).await;
+                self.database.restart().await;
+                self.cluster.routers[router].restart();
             }
         }
         self.cluster.ready().await;
+    }
+
+    async fn lose_database(&self) {
+        self.database.crash().await;
+        let router = self.cluster.routers[0].http;
+        prove("a router misses its database", async || {
+            http::get(router, "/readyz").await.filter(|(status, _)| *status != 200)
+        })
+        .await;
     }
 
     /// The connection manager with the most clients.

@@ -14,7 +14,7 @@ use vesta_tests::ledger::relay::Relay;
 use vesta_tests::ledger::setting;
 use vesta_tests::{postgres, run};
 
-/// A run with less traffic has shown nothing: messages counted or refused in a second, on average.
+/// A run with less traffic has shown nothing: messages counted in a second, on average.
 const TRAFFIC_MIN: f64 = 50.0;
 /// Messages that are to come through between two faults.
 const BETWEEN: usize = 300;
@@ -50,17 +50,28 @@ impl Traffic {
     }
 }
 
+/// Tells how long everything took: for people, nothing is decided by it.
+struct Clock(Instant);
+
+impl Clock {
+    fn tell(&mut self, what: &str) {
+        println!("{what}: {} ms", self.0.elapsed().as_millis());
+        self.0 = Instant::now();
+    }
+}
+
 /// Says what was seen, and fails if a rule is broken.
 fn judge(history: &History) {
+    /// So many violations of a rule are shown.
+    const SHOWN: usize = 8;
     println!("{:#?}", summary(history));
     let violations = check(history);
-    for violation in violations.iter().take(20) {
-        println!("{violation}");
+    for rule in Rule::ALL {
+        let broken: Vec<_> = violations.iter().filter(|violation| violation.rule == rule).collect();
+        println!("{rule:?}: broken {} times", broken.len());
+        broken.iter().take(SHOWN).for_each(|violation| println!("    {}", violation.what));
     }
-    let broken = |rule| violations.iter().filter(|violation| violation.rule == rule).count();
-    let (lost, doubled, overtaken) = (broken(Rule::NothingLost), broken(Rule::NothingDoubled), broken(Rule::InOrder));
-    println!("acknowledged and lost: {lost}, doubled: {doubled}, out of order: {overtaken}");
-    assert!(violations.is_empty(), "{} rules are broken, of which the first are above", violations.len());
+    assert!(violations.is_empty(), "rules are broken, see above: {}", violations.len());
 }
 
 #[test]
@@ -69,23 +80,26 @@ fn nothing_acknowledged_is_lost_when_processes_of_a_cluster_die() {
         let (seed, rounds) = (setting("VESTA_LEDGER_SEED", 4), setting("VESTA_LEDGER_ROUNDS", 1));
         let faults = nemesis::plan(seed, rounds);
         println!("VESTA_LEDGER_SEED={seed} VESTA_LEDGER_ROUNDS={rounds}: {faults:?}");
+        let mut clock = Clock(Instant::now());
         let (database, url) = postgres::Server::start().await;
         let mut cluster = Cluster::start_on(&Options::default(), &url).await;
         let (relays, access) = relayed(&cluster.access).await;
         let plan = Plan { pairs: 16, away: 8, pace: Duration::from_millis(125) };
         let mut crew = Crew::assemble(plan, &format!("c{seed}"), &cluster.access, access).await;
+        clock.tell("everybody is there");
         crew.write();
         crew.goes_on(BETWEEN).await;
         let traffic = Traffic::begin(&crew);
         for fault in &faults {
-            let begun = Instant::now();
             Scene { cluster: &mut cluster, database: &database, relays: &relays, crew: &crew }.suffer(*fault).await;
             crew.goes_on(BETWEEN).await;
-            println!("{fault:?}: got over in {} ms", begun.elapsed().as_millis());
+            clock.tell(&format!("{fault:?} is got over"));
         }
         traffic.end(&crew);
         crew.quiet().await;
+        clock.tell("all is quiet");
         let history = crew.history().await;
+        clock.tell("everything is read");
         println!("{} faults were injected, each was proved", faults.len());
         let seen = summary(&history);
         let cuts = [Fault::KillManager, Fault::PauseManager, Fault::CutClients];
