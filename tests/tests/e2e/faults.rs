@@ -175,8 +175,17 @@ fn f11_without_its_database_a_cluster_answers_with_errors_and_comes_back() {
         assert_eq!(answer.attribute("type"), Some("error"), "{answer:?}");
         let error = answer.children().find(|child| child.name() == "error").expect("an error");
         assert_eq!(error.attribute("type"), Some("wait"), "{answer:?}");
-        // What does not, goes on.
-        message_arrives(&mut romeo, &mut juliet).await;
+        // And so is a message that has to be stored.
+        let id = romeo.fresh_id();
+        let to = juliet.address().to_owned();
+        romeo.send(&format!("<message to='{to}' type='chat' id='{id}'><body>Hark</body></message>")).await;
+        let refused = romeo.wait_for("an error", |it| it.attribute("id") == Some(&id)).await;
+        let error = refused.children().find(|child| child.name() == "error").expect("an error");
+        assert_eq!(error.attribute("type"), Some("wait"), "{refused:?}");
+        // What needs it not, goes on.
+        let hint = "<no-store xmlns='urn:xmpp:hints'/>";
+        romeo.send(&format!("<message to='{to}' type='chat' id='fleeting'><body>Hark</body>{hint}</message>")).await;
+        juliet.wait_for("a message that nobody stores", |it| it.attribute("id") == Some("fleeting")).await;
         romeo.ping().await;
         for node in cluster.routers.iter_mut().chain(&mut cluster.managers) {
             assert!(node.process.runs(), "{} has ended", node.name);
