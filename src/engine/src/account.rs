@@ -19,8 +19,8 @@ pub struct Account {
     /// A write of the roster has failed, and may have been done all the same: it is to be loaded again.
     roster_in_doubt: bool,
     pub(crate) log: AccountLog,
-    /// Sessions whose clients have read the archive.
-    archive_readers: Vec<SessionKey>,
+    /// The numbers of sessions whose clients have read the archive.
+    archive_readers: Vec<u64>,
     /// What modules keep, one value of each type.
     modules: Vec<Box<dyn Any + Send + Sync>>,
 }
@@ -66,18 +66,18 @@ impl Account {
     /// ends or the shard gets another leader.
     pub fn note_archive_reader(&mut self, session: SessionKey) {
         if !self.reads_archive(session) {
-            self.archive_readers.push(session);
+            self.archive_readers.push(session.number);
         }
     }
 
     /// Whether a session's client has read the archive.
     pub fn reads_archive(&self, session: SessionKey) -> bool {
-        self.archive_readers.contains(&session)
+        self.archive_readers.contains(&session.number)
     }
 
     /// A session has ended.
     pub(crate) fn forget_session(&mut self, session: SessionKey) {
-        self.archive_readers.retain(|it| *it != session);
+        self.archive_readers.retain(|number| *number != session.number);
     }
 
     /// Whether the account exists. Asks the store the first time.

@@ -61,6 +61,12 @@ pub(crate) struct Entry {
 }
 
 impl Logged {
+    /// Something that nothing follows from.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn nothing() -> Self {
+        Self { number: 0, step: Step::Settled }
+    }
+
     /// The stanza to the account that this is about: should the leadership end before its turn, it is for the next leader.
     pub fn inbound(&self) -> Option<&Arc<Envelope>> {
         match &self.step {

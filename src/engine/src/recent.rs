@@ -19,7 +19,7 @@ pub(crate) struct Recent {
 }
 
 /// Half of each mark is enough to tell some hundred messages apart.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Message {
     id: LogId,
     ingress: u64,
@@ -64,6 +64,12 @@ impl Recent {
         self.messages.push_back(Message::of(id, marks));
     }
 
+    /// The message has no entry and was refused.
+    pub(crate) fn forget_unlogged(&mut self, marks: Marks) {
+        let refused = Message::of(LogId::default(), marks);
+        self.messages.retain(|message| *message != refused);
+    }
+
     /// The entry did not become one.
     pub(crate) fn forget(&mut self, id: LogId) {
         self.messages.retain(|message| message.id != id);
@@ -101,6 +107,8 @@ mod tests {
         assert_eq!(recent.find(marks(0, 0)), None);
         recent.forget(LogId(7));
         assert_eq!(recent.find(marks(1, 2)), None);
+        recent.forget_unlogged(marks(0, 3));
+        assert_eq!(recent.find(marks(0, 3)), None);
     }
 
     #[test]

@@ -22,6 +22,8 @@ struct Data {
     accounts: BTreeMap<BareJid, Row>,
     secrets: HashMap<String, Secret>,
     generation: u64,
+    /// The newest generation and term that has written for each shard.
+    fences: HashMap<u32, (u64, u64)>,
     away: bool,
     is_held: bool,
     held: VecDeque<Held>,
@@ -30,6 +32,7 @@ struct Data {
 
 /// A write that is not done yet, and who is told.
 struct Held {
+    fence: Fence,
     account: BareJid,
     changes: Vec<Change>,
     done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
@@ -69,8 +72,8 @@ impl MemoryStore {
                 data.is_held = false;
                 data.held.pop_front()
             };
-            let Some(Held { account, changes, done }) = held else { return };
-            done(self.write_now("release", &account, changes));
+            let Some(Held { fence, account, changes, done }) = held else { return };
+            done(self.write_now("release", fence, &account, changes));
         }
     }
 
@@ -79,8 +82,15 @@ impl MemoryStore {
         self.lock().accounts.get(account).map(|row| row.log.values().cloned().collect()).unwrap_or_default()
     }
 
-    fn write_now(&self, call: &'static str, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError> {
+    fn write_now(
+        &self,
+        call: &'static str,
+        fence: Fence,
+        account: &BareJid,
+        changes: Vec<Change>,
+    ) -> Result<(), StoreError> {
         let mut data = self.open(call)?;
+        data.pass(fence)?;
         if changes.is_empty() {
             return Ok(());
         }
@@ -103,6 +113,19 @@ impl MemoryStore {
         let mut data = self.lock();
         data.asked.push(call);
         if data.away { Err(StoreError::Unavailable("made to fail".into())) } else { Ok(data) }
+    }
+}
+
+impl Data {
+    /// Only the newest leader of a shard writes.
+    fn pass(&mut self, fence: Fence) -> Result<(), StoreError> {
+        let newest = self.fences.entry(fence.shard).or_default();
+        let own = (fence.generation, fence.term);
+        if own < *newest {
+            return Err(StoreError::Fenced);
+        }
+        *newest = own;
+        Ok(())
     }
 }
 
@@ -223,8 +246,9 @@ impl Store for MemoryStore {
         Ok(self.open("roster")?.accounts.get(account).map(|row| row.roster.clone()).unwrap_or_default())
     }
 
-    async fn log_state(&self, _: Fence, account: &BareJid, recent: u32) -> Result<LogState, StoreError> {
-        let data = self.open("log_state")?;
+    async fn log_state(&self, fence: Fence, account: &BareJid, recent: u32) -> Result<LogState, StoreError> {
+        let mut data = self.open("log_state")?;
+        data.pass(fence)?;
         let Some(row) = data.accounts.get(account) else { return Ok(LogState::default()) };
         let newest = row.log.values().rev().take(recent as usize);
         Ok(LogState {
@@ -267,24 +291,24 @@ impl Store for MemoryStore {
         Ok(self.open("data")?.accounts.get(account).and_then(|row| row.values.get(key).cloned()))
     }
 
-    async fn write(&self, _: Fence, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.write_now("write", account, changes)
+    async fn write(&self, fence: Fence, account: &BareJid, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.write_now("write", fence, account, changes)
     }
 
     fn submit(
         &self,
-        _: Fence,
+        fence: Fence,
         account: &BareJid,
         changes: Vec<Change>,
         done: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
     ) {
         let mut data = self.lock();
         if data.is_held || !data.held.is_empty() {
-            data.held.push_back(Held { account: account.clone(), changes, done });
+            data.held.push_back(Held { fence, account: account.clone(), changes, done });
             return;
         }
         drop(data);
-        done(self.write_now("submit", account, changes));
+        done(self.write_now("submit", fence, account, changes));
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

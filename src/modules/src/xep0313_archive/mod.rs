@@ -2,7 +2,7 @@
 //!
 //! What a user sends and receives is kept in the account's log, one entry for each message, whatever number of resources had it. A
 //! message is delivered when it is durable, and bears its id in the archive by then (XEP-0359). Which messages are kept is one table
-//! ([`rules`]) and what their owner wants ([`preferences`], XEP-0441). Pages, the form and the metadata are in [`pages`].
+//! (`rules`) and what their owner wants (`preferences`, XEP-0441). Pages, the form and the metadata are in `pages`.
 //!
 //! Somebody else's archive can't even be asked for: no handler is registered for it, and the engine's `service-unavailable` tells nothing
 //! of the account (T14).

@@ -234,6 +234,7 @@ mod tests {
     use vesta_xmpp::stream_error::StreamCondition;
 
     use super::*;
+    use crate::shard::logging::Durable;
     use crate::shard::work::{Arrived, Token};
 
     fn juliet() -> BareJid {
@@ -253,8 +254,21 @@ mod tests {
         Work::Inbound(Arrived { stanza: std::sync::Arc::new(stanza), ingress: None, token: Token::none() })
     }
 
+    fn durable(number: u64) -> Work {
+        let session = vesta_wire::SessionId { shard: vesta_wire::ShardId(0), number };
+        let ingress =
+            vesta_wire::forward::IngressId { session, epoch: Epoch(1), sequence: vesta_wire::Sequence(1), part: 0 };
+        Work::Logged(Box::new(Durable {
+            logged: vesta_engine::Logged::nothing(),
+            outcome: Ok(()),
+            ingress: Some(ingress),
+            token: Token::none(),
+        }))
+    }
+
     fn number(work: &Work) -> u64 {
         match work {
+            Work::Logged(durable) => durable.ingress.map_or(0, |ingress| ingress.session.number),
             Work::StreamEnded { session, .. } | Work::Close { session, .. } => *session,
             other => panic!("{other:?}"),
         }
@@ -286,6 +300,25 @@ mod tests {
         assert!(matches!(queues.push(&juliet(), close(3)), Pushed::Waits));
         assert_eq!(run(&queues, account), [(3, false), (1, false), (2, false)]);
         assert!(queues.inner.lock().slots.is_empty(), "an account without sessions leaves nothing");
+    }
+
+    /// P3: what became durable is older than what waits, and keeps its order.
+    #[test]
+    fn what_has_become_durable_goes_before_what_waits_and_behind_what_was_not_taken() {
+        let queues = Queues::default();
+        let account = start(&queues, ended(1));
+        queues.push(&juliet(), message());
+        let Some(Turn::Process(_)) = queues.next(&juliet(), &mut None, || true) else { panic!("the first one") };
+        queues.push(&juliet(), durable(2));
+        queues.push(&juliet(), durable(3));
+        queues.push(&juliet(), close(4));
+        queues.push(&juliet(), durable(5));
+        let mut account = Some(account);
+        let mut numbers = Vec::new();
+        while let Some(Turn::Process(work)) = queues.next(&juliet(), &mut account, || false) {
+            numbers.push(if matches!(work, Work::Inbound(_)) { 0 } else { number(&work) });
+        }
+        assert_eq!(numbers, [4, 2, 3, 5, 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | `sessions` | logging in, binding, conflicts, sessions that end in whatever way |
 //! | `delivery` | stanzas between accounts of different routers |
 //! | `failover` | leaders that are killed, hand over, or are left without a majority |
+//! | `logging` | messages that are accepted when they are durable |
 //! | `forwarding` | the order of frames from router to router |
 //! | `calls` | registration, administration and admission |
 //!
@@ -19,6 +20,7 @@ mod calls;
 mod delivery;
 mod failover;
 mod forwarding;
+mod logging;
 mod manager;
 mod module;
 mod resumption;

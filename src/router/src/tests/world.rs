@@ -353,7 +353,8 @@ impl World {
     }
 }
 
-const FENCE: Fence = Fence { shard: 0, generation: 0, term: 0 };
+/// Of nobody in the cluster.
+const FENCE: Fence = Fence { shard: u32::MAX, generation: 0, term: 0 };
 
 /// The shard of an account.
 pub(super) fn shard(account: &BareJid) -> ShardId {

@@ -41,7 +41,7 @@ pub(super) async fn sent(context: &mut Context<'_>, stanza: &Arc<Envelope>, arch
 
 async fn try_sent(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Result<(), StanzaError> {
     context.account.load_log(context.ports).await?;
-    let marks = Marks { ingress: context.ports.ingress(), origin: origin(stanza) };
+    let marks = marks(context, stanza);
     if let Some(first) = context.account.log.recent.find(marks) {
         if context.account.log.is_entry_under_way(first) {
             line_up(context, None, Step::Again { stanza: stanza.clone(), marks });
@@ -111,7 +111,7 @@ pub(super) fn must_wait(context: &Context<'_>, stanza: &Envelope) -> bool {
 
 /// Lets a stanza that needs no entry wait for those before it.
 pub(super) fn stay_behind(context: &mut Context<'_>, stanza: Arc<Envelope>) {
-    let marks = Marks { ingress: context.ports.ingress(), origin: origin(&stanza) };
+    let marks = marks(context, &stanza);
     if is_again(context, &stanza, marks) {
         return;
     }
@@ -195,13 +195,22 @@ pub(crate) async fn logged(context: &mut Context<'_>, step: Step, outcome: Resul
             message::sent(context, stanza).await;
         }
         (Step::Sent { stanza, entry }, Err(error)) => refused(context, &stanza, entry, error),
+        // There was no room for it to wait, and what it must not overtake is still on its way.
+        (Step::Behind { stanza }, Err(error)) if must_wait(context, &stanza) => {
+            let marks = marks(context, &stanza);
+            context.account.log.recent.forget_unlogged(marks);
+            bounce(context, &stanza, &error.into());
+        }
         (Step::Behind { stanza }, _) if matches!(stanza.kind, StanzaType::Message(_)) => {
             deliver_behind(context, stanza).await;
         }
         (Step::Behind { stanza }, _) => at_account(context, stanza).await,
         (Step::SentBehind { stanza }, _) => message::sent(context, stanza).await,
-        (Step::Again { stanza, marks }, _) => {
-            if context.account.log.recent.find(marks).is_none() {
+        (Step::Again { stanza, marks }, outcome) => {
+            let log = &context.account.log;
+            // The first was refused, or there was no room to wait for it.
+            let is_done = |first| outcome.is_ok() || !log.is_entry_under_way(first);
+            if !log.recent.find(marks).is_some_and(is_done) {
                 bounce(context, &stanza, &StanzaError::new(Condition::ResourceConstraint));
             }
         }
@@ -263,7 +272,7 @@ fn is_taken(verdict: Verdict) -> bool {
 
 async fn wait(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Result<(), StanzaError> {
     context.account.load_log(context.ports).await?;
-    let marks = Marks { ingress: context.ports.ingress(), origin: origin(stanza) };
+    let marks = marks(context, stanza);
     let step = |entry| Step::Received { stanza: stanza.clone(), entry, waits: true };
     append(context, stanza, Way::In, marks, false, true, step)
 }
@@ -295,6 +304,10 @@ fn with_stanza_id(context: &Context<'_>, mut stanza: Arc<Envelope>, entry: Entry
         bear_id(Arc::make_mut(&mut stanza), &context.account.jid, entry.id);
     }
     stanza
+}
+
+fn marks(context: &Context<'_>, stanza: &Envelope) -> Marks {
+    Marks { ingress: context.ports.ingress(), origin: origin(stanza) }
 }
 
 /// How the sender calls a message that only one entity can have sent (XEP-0359).
