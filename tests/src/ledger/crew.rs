@@ -363,6 +363,7 @@ async fn read(client: Client, mut events: Events, contact: BareJid, run: Arc<str
         match event {
             Event::Message(message) if message.kind == StanzaType::Message(MessageType::Error) => {
                 if let Some(line) = message.id.as_deref().and_then(Line::from_id) {
+                    println!("{} was refused: {:?}", line.id(), stanza::error(&message).map(|error| error.condition));
                     record.add(history::Event::Refused(line));
                 }
             }

@@ -41,6 +41,8 @@ pub(crate) struct Session<'a> {
     writer: Writer,
     tls: Option<TlsInfo>,
     watch: Watch,
+    /// Whether the server has ended the stream, other than by closing the connection.
+    has_server_ended: bool,
 }
 
 /// Notices when the server has fallen silent.
@@ -56,7 +58,7 @@ impl<'a> Session<'a> {
     pub(crate) fn new(connection: &'a mut Connection, stream: Stream, own: FullJid) -> Self {
         let tls = stream.tls().cloned();
         let (reader, writer) = stream.split();
-        Self { connection, own, reader, writer, tls, watch: Watch::default() }
+        Self { connection, own, reader, writer, tls, watch: Watch::default(), has_server_ended: false }
     }
 
     /// Runs until the connection ends.
@@ -71,7 +73,7 @@ impl<'a> Session<'a> {
                     return End::Asked;
                 }
                 Err(error) => {
-                    self.part().await;
+                    self.part(&error).await;
                     return End::Lost(error);
                 }
             }
@@ -199,7 +201,10 @@ impl<'a> Session<'a> {
                 Ok(None) => {}
                 Err(condition) => tracing::debug!(?condition, "an element of stream management that can't be read"),
             },
-            Item::Close => return Err(Error::Closed),
+            Item::Close => {
+                self.has_server_ended = true;
+                return Err(Error::Closed);
+            }
             Item::Open(_) => {}
         }
         match self.connection.management.is_overrun() {
@@ -268,8 +273,17 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Ends our side of a stream that the server has ended, or that broke.
-    async fn part(&mut self) {
+    /// Ends our side of a stream that the server has ended, or that can't be gone on with. A stream that was lost is left as it is: a
+    /// farewell that still got through would end the session, which is to go on (XEP-0198 §5).
+    async fn part(&mut self, error: &Error) {
+        let is_lost = match error {
+            Error::Io(_) | Error::TimedOut(_) => true,
+            Error::Closed => !self.has_server_ended,
+            _ => false,
+        };
+        if is_lost {
+            return;
+        }
         let limit = self.connection.config.timeouts.close;
         self.writer.push_end();
         let write_all = async {
