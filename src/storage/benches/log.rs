@@ -1,5 +1,5 @@
 //! What the message log costs: CPU and bytes of each row that is appended, CPU of a page at the start, in the middle and at the
-//! end of an archive.
+//! end of an archive, CPU of each entry that is pruned.
 //!
 //! ```text
 //! cargo bench -p vesta-storage --bench log -- append sqlite 200000 512 1000
@@ -266,6 +266,19 @@ async fn pages(place: &Place, store: Arc<SqlStore>, rows: u64) {
         let (own, database) = (per_page(after.own - cpu.own), per_page(after.database - cpu.database));
         println!("{name}: {found} entries, {own:.0} + {database:.0} µs of CPU");
     }
+    prune(&store, at(rows / 2)).await;
+}
+
+/// What it costs to take away a part of a long archive.
+async fn prune(store: &SqlStore, before: LogId) {
+    let (cpu, mut taken) = (Cpu::now(), 0);
+    for _ in 0..20 {
+        taken += store.log_prune("montague.example", before, 500).await.expect("pruned");
+    }
+    let after = Cpu::now();
+    let each = |seconds: f64| seconds * 1e6 / taken as f64;
+    let (own, database) = (each(after.own - cpu.own), each(after.database - cpu.database));
+    println!("{taken} entries pruned, {own:.1} + {database:.1} µs of CPU for each");
 }
 
 async fn accounts_of_one(store: &SqlStore) -> BareJid {

@@ -8,12 +8,15 @@ use crate::{PostgresOptions, SqlStore};
 
 /// The index that a plan uses for the entries, as SQLite and PostgreSQL call it; and what no plan may do.
 fn assert_good(plan: &str, index: PlannedIndex, sql: &str) {
-    let name = match index {
-        PlannedIndex::Key => ["sqlite_autoindex_log_entries_1", "log_entries_pkey"],
-        PlannedIndex::Peer => ["log_entries_by_peer"; 2],
-        PlannedIndex::Waiting => ["log_entries_waiting"; 2],
+    let wanted: &[&str] = match index {
+        PlannedIndex::Key => &["sqlite_autoindex_log_entries_1 (owner=? AND id>? AND id<?)", "log_entries_pkey"],
+        PlannedIndex::KeyById => &["(owner=? AND id=?)", "Index Cond: ((owner = $0) AND (id = "],
+        PlannedIndex::Peer => {
+            &["log_entries_by_peer (owner=? AND peer_hash=? AND id>? AND id<?)", "log_entries_by_peer on"]
+        }
+        PlannedIndex::Waiting => &["log_entries_waiting (owner=? AND id>? AND id<?)", "log_entries_waiting on"],
     };
-    assert!(name.iter().any(|name| plan.contains(name)), "{sql}\n{plan}");
+    assert!(wanted.iter().any(|wanted| plan.contains(wanted)), "{sql}\n{plan}");
     for bad in ["SCAN log_entries", "TEMP B-TREE", "Seq Scan", "Sort", "Bitmap"] {
         assert!(!plan.contains(bad), "{sql}\n{plan}");
     }
