@@ -37,6 +37,14 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// all readers.
 const SQLITE_READER_CACHE: &str = "-512";
 
+/// The pages that the writer of SQLite keeps, in KiB, negated: what a batch of the largest size changes, and more. With less, pages
+/// go to the write-ahead log and come back within one transaction.
+const SQLITE_WRITER_CACHE: &str = "-16384";
+
+/// How many pages come to the write-ahead log before they are copied to the database: one that changes often is copied less often.
+/// Measured, with the cache: 24 µs of CPU for each row of a message log became 15.
+const SQLITE_CHECKPOINT_PAGES: &str = "4000";
+
 /// What the database itself does about transactions that hang, so that one of a process that was paused or cut off does not
 /// keep its locks: milliseconds, each below [`OPERATION_TIMEOUT`].
 const POSTGRES_SESSION: [(&str, &str); 3] =
@@ -45,7 +53,7 @@ const POSTGRES_SESSION: [(&str, &str); 3] =
 /// Every statement of ours walks along an index from a key. How uneven accounts are the planner can't know: an archive of a
 /// million rows is read like one of ten only if it never collects rows first to sort them. And what it has once planned is right
 /// for all values.
-const POSTGRES_PLANNER: [(&str, &str); 6] = [
+pub(crate) const POSTGRES_PLANNER: [(&str, &str); 6] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -116,6 +124,8 @@ impl Database {
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
             .foreign_keys(true);
         let readers = options.clone().pragma("cache_size", SQLITE_READER_CACHE);
+        let options =
+            options.pragma("cache_size", SQLITE_WRITER_CACHE).pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES);
         let pool = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_lazy_with(readers);
         Database::Sqlite { options, pool }
     }

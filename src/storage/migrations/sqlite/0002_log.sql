@@ -44,3 +44,12 @@ WINDOW earlier AS (PARTITION BY m.account ORDER BY m.id);
 
 DROP TABLE offline_messages;
 ALTER TABLE accounts DROP COLUMN offline_last_id;
+
+-- What the planner is to think of the indexes: an archive is long, a contact has a small part of it, little waits. Without this it
+-- looks for a contact's messages all through the archive.
+ANALYZE log_entries;
+DELETE FROM sqlite_stat1 WHERE tbl = 'log_entries';
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('log_entries', 'sqlite_autoindex_log_entries_1', '10000000 1000 1'),
+    ('log_entries', 'log_entries_by_peer', '10000000 1000 20 1'),
+    ('log_entries', 'log_entries_waiting', '10000 10 1');

@@ -128,8 +128,11 @@ pub(crate) async fn state(connection: &mut Connection, account: &BareJid, recent
     Ok(state)
 }
 
+/// What [`LogState::recent`] has of an entry.
+type Marks = (LogId, Option<Mark>, Option<Mark>);
+
 /// `None`: the row of a log without entries.
-fn read_marks(row: &Row) -> Result<Option<(LogId, Option<Mark>, Option<Mark>)>, Fault> {
+fn read_marks(row: &Row) -> Result<Option<Marks>, Fault> {
     if row.get::<Option<i64>>("id")?.is_none() {
         return Ok(None);
     }

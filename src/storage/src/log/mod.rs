@@ -3,4 +3,6 @@
 pub(crate) mod append;
 pub(crate) mod page;
 mod peer;
+#[cfg(test)]
+mod plans;
 pub(crate) mod prune;

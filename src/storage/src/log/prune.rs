@@ -72,9 +72,9 @@ async fn take(reader: &Reader, number: u64, before: LogId, limit: u64) -> Result
     let sql = "UPDATE logs SET last_id = (SELECT MAX(id) FROM log_entries WHERE owner = $1) WHERE number = $1 \
                AND (SELECT MAX(id) FROM log_entries WHERE owner = $1) BETWEEN last_id + 1 AND $2";
     reader.rows(sql, &[number, Value::number(before.0)]).await?;
-    // The inner condition finds them; the outer one holds if an entry begins to wait meanwhile.
-    let sql = "DELETE FROM log_entries WHERE owner = $1 AND NOT waiting AND id IN (SELECT id FROM log_entries \
-               WHERE owner = $1 AND id < $2 AND NOT waiting ORDER BY id LIMIT $3) RETURNING id";
+    // A range, so that it is found along the key however long the log is. What begins to wait meanwhile stays.
+    let sql = "DELETE FROM log_entries WHERE owner = $1 AND NOT waiting AND id <= (SELECT MAX(id) FROM (SELECT id \
+               FROM log_entries WHERE owner = $1 AND id < $2 AND NOT waiting ORDER BY id LIMIT $3) AS oldest) RETURNING id";
     Ok(reader.rows(sql, &[number, Value::number(before.0), Value::number(limit)]).await?.len() as u64)
 }
 
@@ -85,8 +85,8 @@ async fn forsaken(reader: &Reader, limit: u64) -> Result<u64, StoreError> {
         let sql = "SELECT CAST(number AS BIGINT) AS number FROM logs WHERE account IS NULL ORDER BY number LIMIT 1";
         let Some(row) = reader.row(sql, &[]).await? else { break };
         let number = Value::number(row.number("number")?);
-        let sql = "DELETE FROM log_entries WHERE owner = $1 AND id IN \
-                   (SELECT id FROM log_entries WHERE owner = $1 ORDER BY id LIMIT $2) RETURNING id";
+        let sql = "DELETE FROM log_entries WHERE owner = $1 AND id <= (SELECT MAX(id) FROM (SELECT id \
+                   FROM log_entries WHERE owner = $1 ORDER BY id LIMIT $2) AS oldest) RETURNING id";
         let asked = limit - taken;
         let found = reader.rows(sql, &[number, Value::number(asked)]).await?.len() as u64;
         taken += found;
