@@ -8,6 +8,7 @@
 //! | [`postgres`] | databases for clusters |
 //! | [`player`] | a client in a test, at any stage of its stream |
 //! | [`transcript`] | files that say who sends and who receives what |
+//! | [`ledger`] | many clients under faults, and the check that nothing was lost, doubled or overtaken |
 //! | [`raw`] | sockets for hostile bytes |
 //! | [`http`] | the few lines that ask for `/readyz` and `/metrics` |
 //!
@@ -16,6 +17,7 @@
 
 pub mod deployment;
 pub mod http;
+pub mod ledger;
 pub mod player;
 pub mod postgres;
 pub mod process;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,9 +13,11 @@ use vesta_xmpp::payload::ping::Ping;
 use vesta_xmpp::{Element, Envelope, FullJid, IqType, Jid, StanzaType};
 
 use crate::config::{Config, Timeouts};
-use crate::connection::{COMMANDS_MAX, Command, Connection, EVENTS_MAX, UNANSWERED_MAX};
+use crate::connection::{COMMANDS_MAX, Command, Connection, EVENTS_MAX, Request, UNANSWERED_MAX};
 use crate::event::Events;
-use crate::stream::{Established, Stream};
+use crate::management::Management;
+use crate::pending::{Answer, Pending};
+use crate::stream::{Beginning, Established, Stream};
 use crate::tls::TlsInfo;
 use crate::{Error, random, stanza};
 
@@ -24,6 +27,7 @@ use crate::{Error, random, stanza};
 pub struct Client {
     commands: mpsc::Sender<Command>,
     session: watch::Receiver<Option<Arc<SessionInfo>>>,
+    pub(crate) forged: Arc<AtomicU64>,
     timeouts: Timeouts,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -38,12 +42,6 @@ pub struct SessionInfo {
     pub features: Element,
     /// What TLS has negotiated; `None` in clear.
     pub tls: Option<TlsInfo>,
-}
-
-impl SessionInfo {
-    pub(crate) fn new(established: &Established, stream: &Stream) -> Self {
-        Self { jid: established.jid.clone(), features: established.features.clone(), tls: stream.tls().cloned() }
-    }
 }
 
 impl Client {
@@ -62,10 +60,16 @@ impl Client {
         let (commands, obeyed) = mpsc::channel(COMMANDS_MAX);
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
-        let (session, known) = watch::channel(Some(Arc::new(SessionInfo::new(&established, &stream))));
+        let (jid, features) = (established.jid.clone(), established.features.clone());
+        let info = SessionInfo { jid: jid.clone(), features, tls: stream.tls().cloned() };
+        let (session, known) = watch::channel(Some(Arc::new(info)));
         let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let timeouts = config.timeouts;
+        let (timeouts, forged) = (config.timeouts, Arc::new(AtomicU64::new(0)));
         let connection = Connection {
+            management: Management::new(config.management.clone()),
+            pending: Pending::default(),
+            forged: forged.clone(),
+            is_first: true,
             config,
             commands: obeyed,
             answers,
@@ -75,27 +79,32 @@ impl Client {
             session,
             closing: closing.clone(),
         };
-        tasks.spawn(connection.run(stream, established));
+        tasks.spawn(connection.run(stream, Beginning::Bound(established, None), jid));
         tasks.close();
-        (Self { commands, session: known, timeouts, closing, tasks }, Events(told))
+        (Self { commands, session: known, forged, timeouts, closing, tasks }, Events(told))
     }
 
-    /// The session of this moment; `None` while there is no connection.
+    /// The session of this moment. It lasts while it can be resumed, with a connection or without; `None` while there is none.
     pub fn session(&self) -> Option<Arc<SessionInfo>> {
         self.session.borrow().clone()
     }
 
-    /// The session's address; `None` while there is no connection.
+    /// The session's address; `None` while there is no session.
     pub fn jid(&self) -> Option<FullJid> {
         self.session().map(|session| session.jid.clone())
     }
 
-    /// Sends a stanza. Waits for a place while many others wait. When the connection breaks, what was sent last may be lost.
+    /// Sends a stanza. A message without id gets a random one, and an origin-id (XEP-0359) if it has none.
+    ///
+    /// Waits for a place while many others wait: so it does while the server does not acknowledge
+    /// ([`config::Management`](crate::Management)), and while a session has lost its connection and can be resumed. A stanza that
+    /// was taken is acknowledged in the end ([`Event::Acknowledged`](crate::Event::Acknowledged)), or given back with the next
+    /// session or at the end. Where the server does not manage streams, what was sent last may be lost with the connection.
     ///
     /// # Errors
-    /// There is no connection just now, or the client was closed.
+    /// There is no session just now, or the client was closed.
     pub async fn send(&self, stanza: Envelope) -> Result<(), Error> {
-        self.command(Command::Send(stanza)).await
+        self.command(Command::Send(stanza::identified(stanza))).await
     }
 
     /// Sends a chat message with a random id.
@@ -110,19 +119,28 @@ impl Client {
     /// without id gets a random one.
     ///
     /// # Errors
-    /// The answer is an error ([`Error::Refused`]) or does not come in time; there is no connection just now, or it breaks.
-    pub async fn request(&self, mut iq: Envelope, limit: Duration) -> Result<Envelope, Error> {
+    /// The answer is an error ([`Error::Refused`]) or does not come in time; there is no session just now, or it is lost.
+    pub async fn request(&self, iq: Envelope, limit: Duration) -> Result<Envelope, Error> {
+        Ok(self.exchange(iq, 0, limit).await?.iq)
+    }
+
+    /// As [`Client::request`], for an IQ whose id marks the results of an archive, of which `results_max` may come.
+    pub(crate) async fn query(&self, iq: Envelope, results_max: usize) -> Result<Answer, Error> {
+        self.exchange(iq, results_max, self.timeouts.request).await
+    }
+
+    async fn exchange(&self, mut iq: Envelope, results_max: usize, limit: Duration) -> Result<Answer, Error> {
         if iq.id.is_none() {
             iq.id = Some(random::id().into());
         }
         let (reply, answer) = oneshot::channel();
         let exchange = async {
-            self.command(Command::Request(iq, reply)).await?;
+            self.command(Command::Request(Request { iq, results_max, reply })).await?;
             answer.await.map_err(|_| Error::NotConnected)?
         };
         let answer = timeout(limit, exchange).await.map_err(|_| Error::TimedOut("the answer to a request"))??;
-        match answer.kind {
-            StanzaType::Iq(IqType::Error) => Err(stanza::error(&answer)
+        match answer.iq.kind {
+            StanzaType::Iq(IqType::Error) => Err(stanza::error(&answer.iq)
                 .map_or_else(|| Error::Malformed("an error without cause".into()), Error::Refused)),
             _ => Ok(answer),
         }
@@ -158,8 +176,8 @@ impl Client {
         self.get(to, &Ping.to_element()).await.map(drop)
     }
 
-    /// Ends the stream, waits for the server's end within [`Timeouts::close`], and ends the client. What was sent before goes
-    /// out first.
+    /// Ends the stream and the client. What was sent before goes out first, and is waited for to be acknowledged; then the
+    /// server's end of the stream is. Both waits last as long as [`Timeouts::close`] at most.
     pub async fn close(&self) {
         self.closing.cancel();
         self.tasks.wait().await;

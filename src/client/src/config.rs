@@ -37,6 +37,12 @@ pub struct Config {
     pub keepalive: Keepalive,
     /// What to do when the connection is lost. Default: make a new one, for ever. `None`: the client ends.
     pub reconnect: Option<Backoff>,
+    /// XEP-0198: stanzas are acknowledged, and a session outlives its connection. Default: wherever the server offers it.
+    /// `None`: not at all.
+    pub management: Option<Management>,
+    /// XEP-0184: whether whoever asks for a receipt of a message gets it. It tells them that we are here, even if they don't see
+    /// our presence (§8). Default: no.
+    pub answer_receipts: bool,
 }
 
 impl Config {
@@ -57,13 +63,19 @@ impl Config {
             timeouts: Timeouts::default(),
             keepalive: Keepalive::Ping(Duration::from_secs(60)),
             reconnect: Some(Backoff::default()),
+            management: Some(Management::default()),
+            answer_receipts: false,
         })
     }
 
-    /// Names the server instead of asking the DNS.
+    /// Names the server instead of asking the DNS. Called again, it names one more endpoint, to be tried after those before it.
     #[must_use]
     pub fn with_server(mut self, host: impl Into<String>, port: u16, security: Security) -> Self {
-        self.server = Server::At { host: host.into(), port, security };
+        let endpoint = Endpoint { host: host.into(), port, security };
+        match &mut self.server {
+            Server::At(endpoints) => endpoints.push(endpoint),
+            Server::Discover => self.server = Server::At(vec![endpoint]),
+        }
         self
     }
 
@@ -88,15 +100,19 @@ pub enum Server {
     /// SRV records of the account's domain: `_xmpps-client` (XEP-0368) and `_xmpp-client` (RFC 6120 §3.2.1) together, by
     /// priority; without any, the domain itself at port 5222.
     Discover,
-    /// Here.
-    At {
-        /// A name or an IP address.
-        host: String,
-        /// The port.
-        port: u16,
-        /// How TLS comes to be there.
-        security: Security,
-    },
+    /// Here: at the first of these that lets us in.
+    At(Vec<Endpoint>),
+}
+
+/// A place to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an IP address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How TLS comes to be there.
+    pub security: Security,
 }
 
 /// How TLS comes to be there.
@@ -133,6 +149,27 @@ impl Trust {
     }
 }
 
+/// XEP-0198: what is asked of the server, and how much may be open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Management {
+    /// Whether a lost connection is to be followed by another one for the same session. Default: yes.
+    pub resume: bool,
+    /// So many stanzas may be sent that the server has not acknowledged; whoever sends more waits. Default: 256.
+    pub unacknowledged_max: usize,
+    /// As before, in bytes; what is sent last may go beyond. Default: 1 MiB.
+    pub unacknowledged_bytes_max: usize,
+    /// Whether messages that were not acknowledged when their session was lost for good are sent again in the next one, before
+    /// anything else. They carry the same origin-id (XEP-0359), by which a server or a recipient can tell what it has already.
+    /// Default: no, the application is told of them.
+    pub resend: bool,
+}
+
+impl Default for Management {
+    fn default() -> Self {
+        Self { resume: true, unacknowledged_max: 256, unacknowledged_bytes_max: 1024 * 1024, resend: false }
+    }
+}
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -164,7 +201,7 @@ pub enum Keepalive {
     Off,
     /// A space is sent each time (RFC 6120 §4.6.1). Keeps address translators from forgetting the connection.
     Whitespace(Duration),
-    /// After so long without a byte from the server it is asked (XEP-0199); after the same time without answer the
-    /// connection counts as lost.
+    /// After so long without a byte from the server it is asked, by XEP-0198 where the stream is managed, by XEP-0199 where it
+    /// isn't; after the same time without answer the connection counts as lost.
     Ping(Duration),
 }

@@ -3,37 +3,29 @@
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
 
-use crate::config::{Config, Security, Server};
+use crate::config::{Config, Endpoint, Security, Server};
 use crate::{Error, random};
 
 /// The port of RFC 6120 §14.7.
 const CLIENT_PORT: u16 = 5222;
-/// How many targets of a domain are tried at most.
-const TARGETS_MAX: usize = 16;
-
-/// A place to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    pub host: String,
-    pub port: u16,
-    pub security: Security,
-}
+/// How many endpoints of a domain are tried at most.
+const ENDPOINTS_MAX: usize = 16;
 
 /// An SRV record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Record {
     priority: u16,
     weight: u16,
-    target: Target,
+    endpoint: Endpoint,
 }
 
 /// The places to try, in this order.
-pub(crate) async fn targets(config: &Config) -> Result<Vec<Target>, Error> {
-    if let Server::At { host, port, security } = &config.server {
-        return Ok(vec![Target { host: host.clone(), port: *port, security: *security }]);
+pub(crate) async fn endpoints(config: &Config) -> Result<Vec<Endpoint>, Error> {
+    if let Server::At(endpoints) = &config.server {
+        return Ok(endpoints.clone());
     }
     let domain = ascii_domain(config.account.domain())?;
-    let fallback = || vec![Target { host: domain.clone(), port: CLIENT_PORT, security: Security::StartTls }];
+    let fallback = || vec![Endpoint { host: domain.clone(), port: CLIENT_PORT, security: Security::StartTls }];
     if domain.parse::<std::net::IpAddr>().is_ok() {
         return Ok(fallback());
     }
@@ -50,11 +42,23 @@ pub(crate) async fn targets(config: &Config) -> Result<Vec<Target>, Error> {
         return Ok(fallback());
     }
     // RFC 2782: the target "." says that the service is decidedly not there.
-    records.retain(|record| !record.target.host.is_empty());
+    records.retain(|record| !record.endpoint.host.is_empty());
     if records.is_empty() {
         return Err(failed("the domain says that it has no XMPP service for clients".into()));
     }
-    Ok(in_order(records, &mut random::number).into_iter().take(TARGETS_MAX).collect())
+    Ok(in_order(records, &mut random::number).into_iter().take(ENDPOINTS_MAX).collect())
+}
+
+/// The endpoint that a server has named for resumption (XEP-0198 §5): `host:port`, `[address]:port` or `host`.
+pub(crate) fn named(location: &str, security: Security) -> Option<Endpoint> {
+    let (host, port) = match location.rsplit_once(':') {
+        // Colons of an IPv6 address without port.
+        Some((before, _)) if before.contains(':') && !before.ends_with(']') => (location, None),
+        Some((host, port)) => (host, Some(port.parse().ok()?)),
+        None => (location, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    (!host.is_empty()).then(|| Endpoint { host, port: port.unwrap_or(CLIENT_PORT), security })
 }
 
 /// A domainpart as the DNS and certificates have it: A-labels.
@@ -81,7 +85,11 @@ async fn look_up(resolver: &TokioResolver, domain: &str, service: &str, security
         RData::SRV(srv) => Some(Record {
             priority: srv.priority,
             weight: srv.weight,
-            target: Target { host: srv.target.to_ascii().trim_end_matches('.').to_owned(), port: srv.port, security },
+            endpoint: Endpoint {
+                host: srv.target.to_ascii().trim_end_matches('.').to_owned(),
+                port: srv.port,
+                security,
+            },
         }),
         _ => None,
     });
@@ -89,17 +97,17 @@ async fn look_up(resolver: &TokioResolver, domain: &str, service: &str, security
 }
 
 /// RFC 2782: by priority; among equals by chance, as their weights say, those without weight last.
-fn in_order(mut records: Vec<Record>, random: &mut dyn FnMut() -> u64) -> Vec<Target> {
-    let mut targets = Vec::with_capacity(records.len());
+fn in_order(mut records: Vec<Record>, random: &mut dyn FnMut() -> u64) -> Vec<Endpoint> {
+    let mut endpoints = Vec::with_capacity(records.len());
     while let Some(priority) = records.iter().map(|record| record.priority).min() {
         let (mut equal, rest): (Vec<_>, Vec<_>) = records.into_iter().partition(|it| it.priority == priority);
         records = rest;
         while !equal.is_empty() {
             let at = draw(&equal, random());
-            targets.push(equal.swap_remove(at).target);
+            endpoints.push(equal.swap_remove(at).endpoint);
         }
     }
-    targets
+    endpoints
 }
 
 fn draw(records: &[Record], random: u64) -> usize {
@@ -122,11 +130,11 @@ mod tests {
     use super::*;
 
     fn record(priority: u16, weight: u16, host: &str) -> Record {
-        Record { priority, weight, target: Target { host: host.into(), port: 5222, security: Security::StartTls } }
+        Record { priority, weight, endpoint: Endpoint { host: host.into(), port: 5222, security: Security::StartTls } }
     }
 
     fn hosts(records: Vec<Record>, random: u64) -> Vec<String> {
-        in_order(records, &mut || random).into_iter().map(|target| target.host).collect()
+        in_order(records, &mut || random).into_iter().map(|endpoint| endpoint.host).collect()
     }
 
     #[test]
@@ -147,5 +155,16 @@ mod tests {
     fn a_domain_is_asked_for_by_its_a_labels() {
         assert_eq!(ascii_domain("bücher.example").ok().as_deref(), Some("xn--bcher-kva.example"));
         assert_eq!(ascii_domain("[::1]").ok().as_deref(), Some("::1"));
+    }
+
+    #[test]
+    fn a_server_names_an_endpoint_as_xep_0198_says() {
+        let named = |location| named(location, Security::StartTls).map(|it| (it.host, it.port));
+        assert_eq!(named("b.example.org:5269"), Some(("b.example.org".into(), 5269)));
+        assert_eq!(named("b.example.org"), Some(("b.example.org".into(), 5222)));
+        assert_eq!(named("[2001:41D0:1:A49b::1]:9222"), Some(("2001:41D0:1:A49b::1".into(), 9222)));
+        assert_eq!(named("2001:41D0:1:A49b::1"), Some(("2001:41D0:1:A49b::1".into(), 5222)));
+        assert_eq!(named("b.example.org:xmpp"), None);
+        assert_eq!(named(""), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vesta_xmpp::management::TooMany;
 use vesta_xmpp::negotiation::initiating::Failure;
 use vesta_xmpp::payload::PayloadError;
 use vesta_xmpp::scan::ScanError;
@@ -19,6 +20,9 @@ pub enum Error {
         /// What the DNS said.
         reason: String,
     },
+    /// The configuration names the server by an empty list.
+    #[error("no endpoint of the server is configured")]
+    NoEndpoint,
     /// No connection to the server, or TLS failed.
     #[error("no connection to {address}: {reason}")]
     Connect {
@@ -42,6 +46,12 @@ pub enum Error {
     /// What the server sent is no XMPP.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// The server acknowledged more stanzas than were sent (XEP-0198 §4).
+    #[error(transparent)]
+    Miscounted(#[from] TooMany),
+    /// The server wants answers without end and acknowledges none.
+    #[error("the server acknowledges nothing")]
+    Unacknowledged,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(Arc<std::io::Error>),
@@ -83,7 +93,7 @@ impl Error {
                 failure.condition == vesta_xmpp::sasl::SaslCondition::TemporaryAuthFailure
             }
             Error::Negotiation(Failure::Bind(_) | Failure::Closed) => true,
-            Error::Negotiation(_) | Error::Tls(_) => false,
+            Error::Negotiation(_) | Error::Tls(_) | Error::NoEndpoint => false,
             _ => true,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use tokio::sync::oneshot;
+use vesta_xmpp::payload::archive::ArchiveResult;
 use vesta_xmpp::{Envelope, FullJid, Jid};
 
 use crate::Error;
@@ -18,15 +19,27 @@ pub(crate) struct Pending {
 
 struct Request {
     to: Option<Jid>,
+    /// Results of an archive that came before the answer, and how many may.
+    results: Vec<ArchiveResult>,
+    results_max: usize,
     reply: Reply,
 }
 
+/// What came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The answer.
+    pub iq: Envelope,
+    /// The results of an archive that belong to it.
+    pub results: Vec<ArchiveResult>,
+}
+
 /// Where an answer goes.
-pub(crate) type Reply = oneshot::Sender<Result<Envelope, Error>>;
+pub(crate) type Reply = oneshot::Sender<Result<Answer, Error>>;
 
 impl Pending {
     /// Remembers a request. `false`: too many wait, and the caller has been told.
-    pub(crate) fn add(&mut self, id: &str, to: Option<Jid>, reply: Reply) -> bool {
+    pub(crate) fn add(&mut self, iq: &Envelope, results_max: usize, reply: Reply) -> bool {
         if self.requests.len() >= PENDING_MAX {
             self.forget_abandoned();
         }
@@ -34,22 +47,35 @@ impl Pending {
             let _ = reply.send(Err(Error::TooManyRequests));
             return false;
         }
-        self.requests.insert(id.into(), Request { to, reply });
+        let request = Request { to: iq.to.clone(), results: Vec::new(), results_max, reply };
+        self.requests.insert(iq.id.clone().unwrap_or_default(), request);
         true
     }
 
     /// Hands an answer over to whoever waits for it. An answer that nobody asked for, or of the wrong sender, is dropped.
     pub(crate) fn resolve(&mut self, answer: Envelope, own: &FullJid) {
         let Some(id) = answer.id.clone() else { return };
-        let expected = self.requests.get(&id).is_some_and(|request| comes_from(request.to.as_ref(), &answer, own));
+        let from = answer.from.as_ref();
+        let expected = self.requests.get(&id).is_some_and(|request| comes_from(request.to.as_ref(), from, own));
         if !expected {
             tracing::debug!(id = &*id, "an answer that nobody has asked for");
             return;
         }
         if let Some(request) = self.requests.remove(&id) {
             // Whoever asked may have given up.
-            let _ = request.reply.send(Ok(answer));
+            let _ = request.reply.send(Ok(Answer { iq: answer, results: request.results }));
         }
+    }
+
+    /// Keeps a result of an archive for whoever asked for it. `false`: nobody did, or not this sender, or not for so many.
+    pub(crate) fn collect(&mut self, from: Option<&Jid>, result: ArchiveResult, own: &FullJid) -> bool {
+        let request = result.query_id.as_deref().and_then(|id| self.requests.get_mut(id));
+        let Some(request) = request.filter(|request| comes_from(request.to.as_ref(), from, own)) else { return false };
+        let has_room = request.results.len() < request.results_max;
+        if has_room {
+            request.results.push(result);
+        }
+        has_room
     }
 
     /// Whether somebody still waits.
@@ -65,8 +91,7 @@ impl Pending {
 
 /// Whether an answer comes from whom the request went to. Without `to` it went to the own account (RFC 6120 §10.3.3), for
 /// which the server answers with the account's address, the session's, its own or none.
-fn comes_from(to: Option<&Jid>, answer: &Envelope, own: &FullJid) -> bool {
-    let from = answer.from.as_ref();
+fn comes_from(to: Option<&Jid>, from: Option<&Jid>, own: &FullJid) -> bool {
     let to_account = to.is_none_or(|to| to.as_str() == own.bare_str());
     match from {
         None => to_account,
@@ -97,7 +122,9 @@ mod tests {
     fn resolves(to: Option<&str>, from: Option<&str>) -> bool {
         let (reply, mut received) = oneshot::channel();
         let mut pending = Pending::default();
-        assert!(pending.add("1", to.map(|to| Jid::parse(to).expect("a JID")), reply));
+        let mut request = Envelope::iq(IqType::Get, "1", None);
+        request.to = to.map(|to| Jid::parse(to).expect("a JID"));
+        assert!(pending.add(&request, 0, reply));
         pending.resolve(answer(from), &own());
         received.try_recv().is_ok()
     }
@@ -128,10 +155,11 @@ mod tests {
     fn requests_whose_callers_gave_up_make_room() {
         let mut pending = Pending::default();
         for number in 0..PENDING_MAX {
-            assert!(pending.add(&number.to_string(), None, oneshot::channel().0));
+            let request = Envelope::iq(IqType::Get, &number.to_string(), None);
+            assert!(pending.add(&request, 0, oneshot::channel().0));
         }
         let (reply, _received) = oneshot::channel();
-        assert!(pending.add("new", None, reply));
+        assert!(pending.add(&Envelope::iq(IqType::Get, "new", None), 0, reply));
         assert!(pending.is_awaited());
     }
 }

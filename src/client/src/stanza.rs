@@ -1,6 +1,7 @@
 //! Stanzas that clients send and read all the time.
 
-use vesta_xmpp::{Element, Envelope, Jid, MessageType, PresenceType, StanzaError, StanzaType, ns};
+use vesta_xmpp::payload::stanza_id::{OriginId, StanzaId};
+use vesta_xmpp::{BareJid, Element, Envelope, Jid, MessageType, PresenceType, StanzaError, StanzaType, ns};
 
 use crate::random;
 
@@ -40,6 +41,44 @@ pub fn message(kind: MessageType, to: impl Into<Jid>, body: &str) -> Envelope {
     message.id = Some(random::id().into());
     message.append(&Element::new(ns::CLIENT, "body").with_text(body));
     message
+}
+
+/// A message that asks its recipient's client to say that it has come (XEP-0184): [`Event::Delivered`](crate::Event::Delivered).
+/// It has an id after that. Not for messages to rooms.
+pub fn with_receipt_request(mut message: Envelope) -> Envelope {
+    message.id.get_or_insert_with(|| random::id().into());
+    message.append(&Element::new(ns::RECEIPTS, "request"));
+    message
+}
+
+/// The receipt of a message (XEP-0184 §5.4). `None` where nobody is to get it, or nothing tells which message is meant.
+pub fn receipt(message: &Envelope) -> Option<Envelope> {
+    let mut receipt = Envelope::new(message.kind).with_to(message.from.clone()?);
+    receipt.append(&Element::new(ns::RECEIPTS, "received").with("id", message.id.as_deref()?));
+    Some(receipt)
+}
+
+/// A message that can be recognised when it comes twice: with an id, and the same as its origin-id (XEP-0359 §3.2). Errors answer
+/// another message by its id, and are left as they are.
+pub(crate) fn identified(mut stanza: Envelope) -> Envelope {
+    let is_message = matches!(stanza.kind, StanzaType::Message(kind) if kind != MessageType::Error);
+    if !is_message || origin_id(&stanza).is_some() {
+        return stanza;
+    }
+    let id = stanza.id.get_or_insert_with(|| random::id().into()).to_string();
+    stanza.append(&OriginId { id }.to_element());
+    stanza
+}
+
+/// The id that its sender has given to a message for ever (XEP-0359).
+pub fn origin_id(message: &Envelope) -> Option<String> {
+    let element = message.to_element().ok()?;
+    OriginId::parse(element.child(ns::STANZA_ID, "origin-id")?).ok().map(|origin| origin.id)
+}
+
+/// The id of a message in the archive of `account` (XEP-0359): what [`Archive::catch_up`](crate::Archive::catch_up) goes on from.
+pub fn archive_id(message: &Envelope, account: &BareJid) -> Option<String> {
+    StanzaId::of(&message.to_element().ok()?, account.as_str()).map(|id| id.id)
 }
 
 /// A presence of some type to somebody; `None`: to the server, for all who are subscribed.

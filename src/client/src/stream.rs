@@ -20,13 +20,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use vesta_xmpp::negotiation::initiating::{self, Action, Event, Initiating};
+use vesta_xmpp::management::Failed;
+use vesta_xmpp::negotiation::initiating::{self, Action, Event, Failure, Initiating, Resumption};
 use vesta_xmpp::sasl::ChannelBindings;
 use vesta_xmpp::scan::{Item, Limits, Scanner};
 use vesta_xmpp::{Element, Envelope, FullJid, ns};
 
-use crate::config::{Config, Security};
-use crate::discovery::{self, Target, ascii_domain};
+use crate::config::{Config, Endpoint, Security};
+use crate::discovery::{self, ascii_domain};
 use crate::tls::{self, TlsInfo};
 use crate::{Error, random};
 
@@ -43,6 +44,8 @@ pub struct Stream {
     transport: Box<dyn Transport>,
     input: Input,
     limits: Limits,
+    /// Where it goes, if it was dialled.
+    endpoint: Option<Endpoint>,
     tls: Option<TlsInfo>,
     bindings: ChannelBindings,
 }
@@ -56,6 +59,36 @@ pub struct Established {
     pub features: Element,
 }
 
+impl Established {
+    /// Whether the server offers stream management (XEP-0198).
+    pub(crate) fn offers_management(&self) -> bool {
+        self.features.child(ns::STREAM_MANAGEMENT, "sm").is_some()
+    }
+}
+
+/// How a stream came up.
+pub(crate) enum Beginning {
+    /// A resource is bound; and why an earlier stream does not go on, if one was to.
+    Bound(Established, Option<Failed>),
+    /// The earlier stream goes on.
+    Resumed {
+        /// How many stanzas of ours the server has handled.
+        handled: u32,
+        /// The features of the authenticated stream.
+        features: Element,
+    },
+}
+
+impl Beginning {
+    /// For whoever had no stream to go on with.
+    fn established(self) -> Result<Established, Error> {
+        match self {
+            Beginning::Bound(established, _) => Ok(established),
+            Beginning::Resumed { .. } => Err(Failure::Protocol("a stream goes on that was not asked for").into()),
+        }
+    }
+}
+
 /// Bytes that came in and are not read yet, and what reads them.
 struct Input {
     scanner: Scanner,
@@ -63,24 +96,64 @@ struct Input {
 }
 
 impl Stream {
-    /// Connects, secures, authenticates and binds.
+    /// Connects, secures, authenticates and binds, at the first of the server's endpoints that lets us in.
     ///
     /// # Errors
-    /// The server can't be found or reached, or does not let us in.
+    /// The server can't be found or reached, or does not let us in. The error is that of the last endpoint tried; where it is
+    /// one that no other endpoint would lift ([`Error::may_pass`]), no other is tried.
     pub async fn connect(config: &Config) -> Result<(Self, Established), Error> {
-        let mut stream = Self::dial(config).await?;
-        let established = stream.negotiate(config).await?;
-        Ok((stream, established))
+        let endpoints = discovery::endpoints(config).await?;
+        let (stream, beginning) = Self::begin(config, endpoints, None).await?;
+        Ok((stream, beginning.established()?))
     }
 
-    /// Connects to the first of the server's addresses that answers, with TLS if it is direct. No stream is opened yet.
+    /// As [`Stream::connect`], and goes on with an earlier stream if the server lets us. `location` is tried first, `silent` last:
+    /// an endpoint that did not answer.
+    pub(crate) async fn resume(
+        config: &Config,
+        resumption: Option<Resumption>,
+        location: Option<&str>,
+        silent: Option<Endpoint>,
+    ) -> Result<(Self, Beginning), Error> {
+        let mut endpoints = discovery::endpoints(config).await?;
+        let security = endpoints.first().map_or(Security::StartTls, |first| first.security);
+        if let Some(named) = location.and_then(|location| discovery::named(location, security)) {
+            endpoints.retain(|endpoint| *endpoint != named);
+            endpoints.insert(0, named);
+        }
+        endpoints.sort_by_key(|endpoint| silent.as_ref() == Some(endpoint));
+        Self::begin(config, endpoints, resumption).await
+    }
+
+    async fn begin(
+        config: &Config,
+        endpoints: Vec<Endpoint>,
+        resumption: Option<Resumption>,
+    ) -> Result<(Self, Beginning), Error> {
+        let mut last = Error::NoEndpoint;
+        for endpoint in &endpoints {
+            let begun = async {
+                let mut stream = Self::dial_endpoint(config, endpoint).await?;
+                let beginning = stream.negotiate_within(config, resumption.clone()).await?;
+                Ok((stream, beginning))
+            };
+            match begun.await {
+                Ok(begun) => return Ok(begun),
+                Err(error) if !Error::may_pass(&error) => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connects to the first of the server's endpoints that answers, with TLS if it is direct. No stream is opened yet.
     ///
     /// # Errors
     /// As [`Stream::connect`].
     pub async fn dial(config: &Config) -> Result<Self, Error> {
-        let mut last = Error::Closed;
-        for target in discovery::targets(config).await? {
-            match Self::dial_target(config, &target).await {
+        let mut last = Error::NoEndpoint;
+        for endpoint in discovery::endpoints(config).await? {
+            match Self::dial_endpoint(config, &endpoint).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
@@ -88,18 +161,18 @@ impl Stream {
         Err(last)
     }
 
-    async fn dial_target(config: &Config, target: &Target) -> Result<Self, Error> {
-        let address = format!("{}:{}", target.host, target.port);
+    async fn dial_endpoint(config: &Config, endpoint: &Endpoint) -> Result<Self, Error> {
+        let address = format!("{}:{}", endpoint.host, endpoint.port);
         let failed = |reason: String| Error::Connect { address: address.clone(), reason };
-        let connecting = TcpStream::connect((target.host.as_str(), target.port));
+        let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
         let connection = timeout(config.timeouts.connect, connecting)
             .await
             .map_err(|_| failed("it does not answer".into()))?
             .map_err(|error| failed(error.to_string()))?;
         // Stanzas are written whole: waiting for more to send only delays them.
         connection.set_nodelay(true)?;
-        let mut stream = Self::over(connection, config);
-        if target.security == Security::DirectTls {
+        let mut stream = Self { endpoint: Some(endpoint.clone()), ..Self::over(connection, config) };
+        if endpoint.security == Security::DirectTls {
             let handshake = stream.secure(config, true);
             timeout(config.timeouts.negotiate, handshake).await.map_err(|_| Error::TimedOut("the TLS handshake"))??;
         }
@@ -113,6 +186,7 @@ impl Stream {
             transport: Box::new(transport),
             input: Input::new(limits),
             limits,
+            endpoint: None,
             tls: None,
             bindings: ChannelBindings::default(),
         }
@@ -123,17 +197,24 @@ impl Stream {
     /// # Errors
     /// The server does not let us in, or takes longer than [`Timeouts::negotiate`](crate::Timeouts::negotiate).
     pub async fn negotiate(&mut self, config: &Config) -> Result<Established, Error> {
-        timeout(config.timeouts.negotiate, self.drive(config)).await.map_err(|_| Error::TimedOut("the login"))?
+        self.negotiate_within(config, None).await?.established()
     }
 
-    async fn drive(&mut self, config: &Config) -> Result<Established, Error> {
+    async fn negotiate_within(&mut self, config: &Config, resumption: Option<Resumption>) -> Result<Beginning, Error> {
+        let negotiation = self.drive(config, resumption);
+        timeout(config.timeouts.negotiate, negotiation).await.map_err(|_| Error::TimedOut("the login"))?
+    }
+
+    async fn drive(&mut self, config: &Config, resumption: Option<Resumption>) -> Result<Beginning, Error> {
         let mut machine = Initiating::new(initiating::Config {
             account: config.account.clone(),
             password: config.password.clone(),
             resource: config.resource.clone(),
             require_tls: config.require_tls,
             mechanisms: config.mechanisms.clone(),
-        });
+        })
+        .resuming(resumption);
+        let mut refusal = None;
         let mut event = match &self.tls {
             Some(_) => Event::TlsEstablished(self.bindings.clone()),
             None => Event::Connected,
@@ -148,7 +229,11 @@ impl Stream {
                         secured = true;
                     }
                     Action::Restart => self.restart(),
-                    Action::Established { jid, features } => return Ok(Established { jid, features }),
+                    Action::Established { jid, features } => {
+                        return Ok(Beginning::Bound(Established { jid, features }, refusal));
+                    }
+                    Action::Resumed { handled, features } => return Ok(Beginning::Resumed { handled, features }),
+                    Action::NotResumed(failed) => refusal = Some(failed),
                     Action::Fail(failure) => {
                         // The failure is what counts; the farewell may not get through.
                         let _ = self.end().await;
@@ -190,6 +275,11 @@ impl Stream {
     /// Begins a new stream on the same connection: the next item is the server's header.
     pub fn restart(&mut self) {
         self.input.scanner = Scanner::new(self.limits);
+    }
+
+    /// Where it goes; `None` if it was not dialled.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref()
     }
 
     /// What TLS has negotiated; `None` in clear.

@@ -4,6 +4,10 @@
 //! first n stanzas are handled; with us that means that all they brought forth is done, durable where it has to be (design, P1).
 //! A stream that is resumed goes on counting where the one before it stopped.
 
+mod notice;
+
+pub use notice::{Failed, Notice};
+
 use crate::stanza_error::Condition;
 use crate::stream_error::StreamCondition;
 use crate::{Element, StreamError, ns};

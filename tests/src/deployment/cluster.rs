@@ -18,7 +18,7 @@ const MANAGERS: usize = 2;
 /// How many session routers: as few as can lose one.
 const ROUTERS: usize = 3;
 /// Fewer shards than the default: elections of many groups take a debug build a while.
-const SHARDS: i64 = 8;
+pub const SHARDS: i64 = 8;
 
 /// The nodes, each a process.
 pub struct Cluster {

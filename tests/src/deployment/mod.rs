@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use vesta_client::{Config, Security, Trust};
 
 pub use certificate::Certificate;
-pub use cluster::{Cluster, Node, NodeCertificates};
+pub use cluster::{Cluster, Node, NodeCertificates, SHARDS};
 pub use settings::Options;
 pub use single::Single;
 

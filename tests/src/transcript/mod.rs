@@ -41,8 +41,8 @@
 //! | `Romeo vanishes.` | drops the connection |
 //!
 //! Elements are equal if names, namespaces, attributes, children and text are; the order of attributes and white space
-//! between elements do not count, `to` may be left out where it is the actor's own address, and so may `xml:lang`, and the
-//! `<stanza-id/>` that the actor's own archive gives a message. In values, `{name}` stands for whatever comes, and for the same from then on, in what is sent as well; `{_}` for anything.
+//! between elements do not count, `to` may be left out where it is the actor's own address, and so may `xml:lang` and the id that
+//! its own archive gave (XEP-0359). In values, `{name}` stands for whatever comes, and for the same from then on, in what is sent as well; `{_}` for anything.
 //! In what is sent, `{plain:USER:PASSWORD}` is the initial response of SASL PLAIN, and `{a*10000}` ten thousand times `a`.
 
 mod compare;

@@ -2,7 +2,9 @@
 //! sees to both.
 
 mod faults;
+mod ledger;
 mod operations;
+mod peers;
 mod slixmpp;
 mod threats;
 mod tidy;

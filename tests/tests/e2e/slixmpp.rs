@@ -1,4 +1,4 @@
-//! A client that we did not write: slixmpp logs in, subscribes, chats and sees unavailable presence.
+//! A client that we did not write: slixmpp logs in, subscribes, chats, sees unavailable presence, and resumes its session.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,12 @@ async fn python() -> PathBuf {
     String::from_utf8_lossy(&output.stdout).trim().into()
 }
 
-/// Runs both clients. `kill` is called once Romeo asks for Juliet's connection to be lost.
-async fn converse(access: &Access, kill: impl AsyncFnOnce()) {
+/// Runs both clients of a script. `kill` is called once it asks for Juliet's connection to be lost.
+async fn play(script: &str, access: &Access, kill: impl AsyncFnOnce()) {
     for name in ["romeo", "juliet"] {
         access.add_user(&format!("{name}@{DOMAIN}")).await;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("slixmpp/converse.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("slixmpp").join(script);
     let (first, last) = (access.starttls[0], access.starttls[access.starttls.len() - 1]);
     let mut child = Command::new(python().await)
         .arg(script)
@@ -52,7 +52,7 @@ fn converses_through_one_process() {
         let close = async || {
             access.ctl(&["session", "close", &format!("juliet@{DOMAIN}")], "").await.success();
         };
-        converse(&single.access, close).await;
+        play("converse.py", &single.access, close).await;
     });
 }
 
@@ -61,6 +61,16 @@ fn converses_across_a_cluster_and_sees_a_killed_connection_manager() {
     run(async {
         let mut cluster = Cluster::start().await;
         let access = cluster.access.clone();
-        converse(&access, async || cluster.managers[1].process.kill().await).await;
+        play("converse.py", &access, async || cluster.managers[1].process.kill().await).await;
+    });
+}
+
+/// XEP-0198: at the other connection manager, after the first was killed.
+#[test]
+fn resumes_its_session_at_another_connection_manager() {
+    run(async {
+        let mut cluster = Cluster::start().await;
+        let access = cluster.access.clone();
+        play("resume.py", &access, async || cluster.managers[1].process.kill().await).await;
     });
 }

@@ -30,7 +30,7 @@ fn trusting(identity: &Identity) -> Config {
 }
 
 fn server(identity: Identity) -> LoginServer {
-    LoginServer { identity: Some(identity), behind_proceed: "" }
+    LoginServer { identity: Some(identity), behind_proceed: "", features: "" }
 }
 
 fn failure<T>(outcome: Result<T, Error>) -> Error {
@@ -96,7 +96,8 @@ async fn a_pinned_certificate_is_believed_and_another_is_not() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_left() {
-    let error = failure(log_in(LoginServer { identity: None, behind_proceed: "" }, config(), false).await);
+    let error =
+        failure(log_in(LoginServer { identity: None, behind_proceed: "", features: "" }, config(), false).await);
     assert!(matches!(error, Error::Negotiation(Failure::TlsNotOffered)), "{error}");
 }
 
@@ -105,7 +106,7 @@ async fn a_server_without_tls_is_left() {
 async fn data_behind_proceed_ends_the_login() {
     let identity = Identity::new("capulet.example");
     let config = trusting(&identity);
-    let server = LoginServer { identity: Some(identity), behind_proceed: "<stream:features/>" };
+    let server = LoginServer { identity: Some(identity), behind_proceed: "<stream:features/>", features: "" };
     let (near, far) = duplex(64 * 1024);
     let mut tasks = JoinSet::new();
     // Both in one read: the proxy holds back until all of it is there.
@@ -148,7 +149,7 @@ async fn a_lost_connection_is_made_again() {
     );
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let server = LoginServer { identity: None, behind_proceed: "" };
+        let server = LoginServer { identity: None, behind_proceed: "", features: "" };
         for _ in 0..2 {
             let (connection, _) = listener.accept().await.expect("a connection");
             let mut connection = server.serve(connection, false).await;
@@ -160,7 +161,7 @@ async fn a_lost_connection_is_made_again() {
     let first = client.jid().expect("a session");
     client.set_presence(None, None, 0).await.expect("connected");
     assert!(matches!(events.next().await, Some(Event::Disconnected(_))));
-    let Some(Event::Reconnected(jid)) = events.next().await else { panic!("no second connection") };
+    let Some(Event::NewSession { jid, .. }) = events.next().await else { panic!("no second connection") };
     assert_eq!((client.jid(), &first), (Some(jid.clone()), &jid));
     client.close().await;
 }

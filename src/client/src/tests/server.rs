@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio_rustls::TlsAcceptor;
 use vesta_xmpp::negotiation::receiving::{Action, Event, Offer, Receiving};
 use vesta_xmpp::sasl::scram::{Keys, salted_password};
@@ -26,7 +26,7 @@ pub fn config() -> Config {
 
 /// A server that says and hears what the test tells it.
 pub struct Script {
-    pipe: DuplexStream,
+    pipe: Box<dyn Transport>,
     heard: Vec<u8>,
 }
 
@@ -34,7 +34,7 @@ impl Script {
     /// A client whose session is up, and the server at its other end.
     pub async fn with_client(config: Config) -> (Client, Events, Script) {
         let (near, far) = duplex(64 * 1024);
-        let mut script = Script { pipe: far, heard: Vec::new() };
+        let mut script = Script::over(Box::new(far));
         script
             .say("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>")
             .await;
@@ -44,6 +44,11 @@ impl Script {
         };
         let (client, events) = Client::over(Stream::over(near, &config), established, config);
         (client, events, script)
+    }
+
+    /// A server on a stream that is up.
+    pub fn over(pipe: Box<dyn Transport>) -> Self {
+        Self { pipe, heard: Vec::new() }
     }
 
     pub async fn say(&mut self, xml: &str) {
@@ -106,10 +111,17 @@ pub struct LoginServer {
     pub identity: Option<Identity>,
     /// What is put behind `<proceed/>`, in clear.
     pub behind_proceed: &'static str,
+    /// What is offered after authentication beside resource binding.
+    pub features: &'static str,
 }
 
 impl LoginServer {
-    /// Plays the server until a session is up or the login has failed. Gives the connection, with nothing unread.
+    /// A server in clear that manages streams.
+    pub const MANAGING: LoginServer =
+        LoginServer { identity: None, behind_proceed: "", features: "<sm xmlns='urn:xmpp:sm:3'/>" };
+
+    /// Plays the server until a session is up, an earlier stream is to be resumed, or the login has failed. Gives the connection,
+    /// with nothing unread.
     pub async fn serve(&self, transport: impl Transport + 'static, direct_tls: bool) -> Box<dyn Transport> {
         let mut transport: Box<dyn Transport> = Box::new(transport);
         let mut machine = Receiving::new(Arc::new(self.offer()));
@@ -141,7 +153,9 @@ impl LoginServer {
                         let resource = resource.unwrap_or_else(|| "given".into());
                         next = Some(Event::Bound(Ok(account.with_resource(&resource).expect("a resource"))));
                     }
-                    Action::Established(_) | Action::Fail(_) | Action::Close => return transport,
+                    Action::Established(_) | Action::Resume { .. } | Action::Fail(_) | Action::Close => {
+                        return transport;
+                    }
                     Action::Register(_) => unreachable!("registration is not offered"),
                 }
             }
@@ -165,7 +179,7 @@ impl LoginServer {
             stanza_bytes: (10_000, 262_144),
             idle_seconds: None,
             attempts_max: 2,
-            features: Default::default(),
+            features: self.features.into(),
         }
     }
 

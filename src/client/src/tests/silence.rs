@@ -22,7 +22,7 @@ async fn a_silent_server_is_pinged_and_an_answer_is_enough() {
 async fn a_server_that_does_not_answer_a_ping_is_lost() {
     let keepalive = Keepalive::Ping(PERIOD);
     let (_client, mut events, _server) = Script::with_client(Config { keepalive, ..config() }).await;
-    assert!(matches!(events.next().await, Some(Event::Disconnected(Error::TimedOut(_)))));
+    assert!(matches!(events.next().await, Some(Event::Ended { reason: Error::TimedOut(_), .. })));
 }
 
 /// RFC 6120 §4.6.1.

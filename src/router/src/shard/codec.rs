@@ -58,7 +58,7 @@ struct AvailableMessage {
 
 #[derive(Clone, PartialEq, Message)]
 struct CommandMessage {
-    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20")]
+    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     kind: Option<CommandKind>,
 }
 
@@ -86,16 +86,8 @@ enum CommandKind {
     Detach(DetachMessage),
     #[prost(message, tag = "11")]
     Resume(ResumeMessage),
-    #[prost(message, tag = "20")]
+    #[prost(message, tag = "12")]
     Carbons(CarbonsMessage),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct CarbonsMessage {
-    #[prost(message, optional, tag = "1")]
-    key: Option<KeyMessage>,
-    #[prost(bool, tag = "2")]
-    carbons: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -137,6 +129,14 @@ struct ResumptionMessage {
     sent_before: u64,
     #[prost(uint64, optional, tag = "5")]
     detached_at_ms: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CarbonsMessage {
+    #[prost(message, optional, tag = "1")]
+    key: Option<KeyMessage>,
+    #[prost(bool, tag = "2")]
+    carbons: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -187,7 +187,7 @@ struct RecordMessage {
     stream: u64,
     #[prost(message, optional, tag = "9")]
     resumption: Option<ResumptionMessage>,
-    #[prost(bool, tag = "20")]
+    #[prost(bool, tag = "10")]
     carbons: bool,
 }
 
@@ -588,9 +588,9 @@ mod tests {
         state.apply(commands().remove(0));
         let key = state.all().next().expect("a session").session.key;
         state.apply(Command::Change { key, change: SessionChange::Presence(Some(available())) });
-        state.apply(Command::Change { key, change: SessionChange::Carbons(true) });
         let Command::MakeResumable { resumption, .. } = commands().remove(1) else { panic!("the second one does") };
         state.apply(Command::MakeResumable { key, resumption });
+        state.apply(Command::Change { key, change: SessionChange::Carbons(true) });
         let read = ShardState::decode(&state.encode()).expect("readable");
         assert_eq!(read.all().collect::<Vec<_>>(), state.all().collect::<Vec<_>>());
         assert!(state.all_departed().count() > 0);

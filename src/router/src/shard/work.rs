@@ -146,8 +146,6 @@ impl Work {
         match self {
             Work::Inbound(_) | Work::Bind { .. } | Work::Administer { .. } | Work::Register { .. } => true,
             Work::StreamEnded { said_by, .. } => said_by.is_none(),
-            // Bounded by the engine.
-            Work::Logged(_) => false,
             // A client's wish: it may try again.
             Work::Resume { .. } => true,
             Work::Outbound { .. }
@@ -157,6 +155,8 @@ impl Work {
             | Work::Refresh { .. }
             | Work::Close { .. }
             | Work::Ended { .. } => false,
+            // Bounded by the engine.
+            Work::Logged(_) => false,
         }
     }
 

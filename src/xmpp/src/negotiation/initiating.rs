@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! header → features → STARTTLS → header → features → SASL → header → features → bind → established
+//!                                                                             ↘    ↑ refused
+//!                                                                               resume → resumed
 //! ```
 
 use bytes::Bytes;
 
 use super::header::{Header, sasl_element, token, version_is_supported};
 use crate::jid::prepare_domain;
+use crate::management::{Command, Failed, Notice};
 use crate::payload::bind;
 use crate::sasl::client::{ClientError, Credentials, Exchange, Terms, choose};
 use crate::sasl::{ChannelBindings, Mechanism, SaslFailure, decode_base64, encode_base64, prepare_password};
@@ -67,8 +70,26 @@ pub enum Action {
         /// The features of the authenticated stream.
         features: Element,
     },
+    /// The earlier stream goes on (XEP-0198 §5), with the address that was bound to it; the machine has done its work.
+    Resumed {
+        /// How many of the stanzas that we sent on it are handled.
+        handled: u32,
+        /// The features of the authenticated stream.
+        features: Element,
+    },
+    /// The earlier stream does not go on. A resource is bound instead: [`Action::Established`] will follow.
+    NotResumed(Failed),
     /// Send the end tag if anything was sent, and close.
     Fail(Failure),
+}
+
+/// An earlier stream that is to go on (XEP-0198 §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// Its id for resumption.
+    pub previous: String,
+    /// How many stanzas we got on it.
+    pub handled: u32,
 }
 
 /// Why there is no stream.
@@ -122,6 +143,8 @@ impl From<ClientError> for Failure {
 #[derive(Debug)]
 pub struct Initiating {
     config: Config,
+    /// What is to go on instead of a new session, until it was tried.
+    resumption: Option<Resumption>,
     /// What the channel can be bound by; `None` in clear.
     tls: Option<ChannelBindings>,
     state: State,
@@ -141,6 +164,8 @@ enum State {
     Handshake,
     /// Waits for the server's next message of SASL.
     Exchange(Box<Exchange>),
+    /// Waits for the earlier stream to go on.
+    Resuming { features: Element },
     /// Waits for a resource to be bound by the IQ with this id.
     Binding { id: String, features: Element },
     /// Established or failed.
@@ -156,7 +181,14 @@ enum Phase {
 impl Initiating {
     /// A machine that waits for [`Event::Connected`] or [`Event::TlsEstablished`].
     pub fn new(config: Config) -> Self {
-        Self { config, tls: None, state: State::Start }
+        Self { config, resumption: None, tls: None, state: State::Start }
+    }
+
+    /// The machine tries to go on with an earlier stream before it binds a resource.
+    #[must_use]
+    pub fn resuming(mut self, resumption: Option<Resumption>) -> Self {
+        self.resumption = resumption;
+        self
     }
 
     /// Takes a step. `random` fills a slice with unpredictable bytes. A step of SCRAM costs milliseconds of CPU: PBKDF2.
@@ -198,7 +230,7 @@ impl Initiating {
             }
             (State::Features(phase), Item::Element(features)) if features.is(ns::STREAM, "features") => match phase {
                 Phase::Unauthenticated => self.secure_or_authenticate(&features, random),
-                Phase::Authenticated => self.bind(features, random),
+                Phase::Authenticated => self.resume_or_bind(features, random),
             },
             (State::Proceed, Item::Element(element)) if element.is(ns::TLS, "proceed") => {
                 Ok((State::Handshake, vec![Action::StartTls]))
@@ -207,6 +239,7 @@ impl Initiating {
             (State::Exchange(exchange), Item::Element(element)) if element.namespace() == ns::SASL => {
                 self.go_on(exchange, &element)
             }
+            (State::Resuming { features }, Item::Element(element)) => self.resumed(features, &element, random),
             (State::Binding { id, features }, Item::Stanza(stanza)) if stanza.id.as_deref() == Some(&*id) => {
                 bound(&stanza, features)
             }
@@ -298,6 +331,35 @@ impl Initiating {
             }
             "failure" => Err(SaslFailure::from_element(element).into()),
             _ => Err(Failure::Protocol("an element of SASL that is not defined")),
+        }
+    }
+
+    fn resume_or_bind(&mut self, features: Element, random: &mut dyn FnMut(&mut [u8])) -> Step {
+        let offered = features.child(ns::STREAM_MANAGEMENT, "sm").is_some();
+        match self.resumption.take() {
+            Some(Resumption { previous, handled }) if offered => {
+                let resume = Command::Resume { previous, handled }.to_element();
+                Ok((State::Resuming { features }, vec![send(resume)]))
+            }
+            Some(_) => {
+                let (state, mut actions) = self.bind(features, random)?;
+                actions.insert(0, Action::NotResumed(Failed { condition: None, handled: None }));
+                Ok((state, actions))
+            }
+            None => self.bind(features, random),
+        }
+    }
+
+    /// XEP-0198 §5: after a refusal a resource can be bound on the same stream.
+    fn resumed(&self, features: Element, element: &Element, random: &mut dyn FnMut(&mut [u8])) -> Step {
+        match Notice::read(element) {
+            Ok(Some(Notice::Resumed { handled })) => Ok((State::Over, vec![Action::Resumed { handled, features }])),
+            Ok(Some(Notice::Failed(failed))) => {
+                let (state, mut actions) = self.bind(features, random)?;
+                actions.insert(0, Action::NotResumed(failed));
+                Ok((state, actions))
+            }
+            _ => Err(Failure::Protocol("the answer to a resumption is malformed")),
         }
     }
 

@@ -2,8 +2,11 @@
 
 use super::bindings;
 use super::pair::{Client, config};
-use crate::negotiation::initiating::{Config, Event, Failure};
+use crate::management::Failed;
+use crate::negotiation::initiating::{Config, Event, Failure, Resumption};
+use crate::sasl::Mechanism;
 use crate::sasl::client::ClientError;
+use crate::stanza_error::Condition;
 
 const OPEN: &str = "<stream:stream from='im.example.com' id='1' version='1.0' xmlns='jabber:client' \
                     xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -79,4 +82,54 @@ fn a_success_without_proof_stops_the_client() {
     let garbled = "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>A B</challenge>";
     let expected = Failure::Challenge(ClientError::Malformed("it is not base64"));
     assert_eq!(outcome(&[OPEN, &scram, garbled]), Some(Err(expected)));
+}
+
+/// A client with a stream to go on with that has authenticated, and what it sends when it hears these features.
+fn resuming(features: &str) -> (Client, String) {
+    let config = Config { mechanisms: vec![Mechanism::Plain], ..config() };
+    let resumption = Resumption { previous: "some-long-id".into(), handled: 7 };
+    let mut client = Client::resuming(config, Some(resumption));
+    client.tell(Event::TlsEstablished(bindings()));
+    client.hear(&format!("{OPEN}{}", self::features(&["PLAIN"])));
+    client.hear("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+    let sent = client.hear(&format!("{OPEN}<stream:features>{features}</stream:features>"));
+    (client, sent)
+}
+
+const BIND: &str = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
+const MANAGED: &str = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/>";
+
+/// XEP-0198 §5: resumption stands in the place of resource binding.
+#[test]
+fn an_earlier_stream_goes_on_instead_of_a_new_session() {
+    let (mut client, sent) = resuming(MANAGED);
+    assert_eq!(sent, "<resume xmlns='urn:xmpp:sm:3' h='7' previd='some-long-id'/>");
+    assert_eq!(client.hear("<resumed xmlns='urn:xmpp:sm:3' h='3' previd='some-long-id'/>"), "");
+    assert_eq!(client.outcome, Some(Ok("resumed 3".into())));
+}
+
+#[test]
+fn after_a_refusal_a_resource_is_bound_on_the_same_stream() {
+    let (mut client, _) = resuming(MANAGED);
+    let refusal =
+        "<failed xmlns='urn:xmpp:sm:3' h='5'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
+    assert!(client.hear(refusal).contains("<resource>balcony</resource>"));
+    assert_eq!(client.refusal, Some(Failed { condition: Some(Condition::ItemNotFound), handled: Some(5) }));
+    assert_eq!(client.outcome, None);
+}
+
+#[test]
+fn where_streams_are_not_managed_a_resource_is_bound_at_once() {
+    let (client, sent) = resuming(BIND);
+    assert!(sent.contains("<resource>balcony</resource>"), "{sent}");
+    assert_eq!(client.refusal, Some(Failed { condition: None, handled: None }));
+}
+
+#[test]
+fn an_answer_to_a_resumption_that_is_none_stops_the_client() {
+    for answer in ["<resumed xmlns='urn:xmpp:sm:3'/>", "<enabled xmlns='urn:xmpp:sm:3'/>", "<message/>"] {
+        let (mut client, _) = resuming(MANAGED);
+        client.hear(answer);
+        assert!(matches!(client.outcome, Some(Err(Failure::Protocol(_)))), "{answer}");
+    }
 }

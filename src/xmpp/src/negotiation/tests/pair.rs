@@ -2,7 +2,8 @@
 
 use super::{Server, bindings, chance, offer, scanner, text};
 use crate::Secret;
-use crate::negotiation::initiating::{Action, Config, Event, Failure, Initiating};
+use crate::management::Failed;
+use crate::negotiation::initiating::{Action, Config, Event, Failure, Initiating, Resumption};
 use crate::negotiation::receiving::{self, Offer};
 use crate::sasl::client::ClientError;
 use crate::sasl::{ChannelBindings, Mechanism};
@@ -20,11 +21,18 @@ pub(super) struct Client {
     scanner: Scanner,
     pub(super) outcome: Option<Result<String, Failure>>,
     pub(super) wants_tls: bool,
+    /// Why an earlier stream did not go on.
+    pub(super) refusal: Option<Failed>,
 }
 
 impl Client {
     pub(super) fn new(config: Config) -> Self {
-        Self { machine: Initiating::new(config), scanner: scanner(), outcome: None, wants_tls: false }
+        Self::resuming(config, None)
+    }
+
+    pub(super) fn resuming(config: Config, resumption: Option<Resumption>) -> Self {
+        let machine = Initiating::new(config).resuming(resumption);
+        Self { machine, scanner: scanner(), outcome: None, wants_tls: false, refusal: None }
     }
 
     /// Feeds what the server sends; gives what is sent back.
@@ -48,6 +56,8 @@ impl Client {
                 }
                 Action::Restart => self.scanner = scanner(),
                 Action::Established { jid, .. } => self.outcome = Some(Ok(jid.to_string())),
+                Action::Resumed { handled, .. } => self.outcome = Some(Ok(format!("resumed {handled}"))),
+                Action::NotResumed(failed) => self.refusal = Some(failed),
                 Action::Fail(failure) => self.outcome = Some(Err(failure)),
             }
         }
