@@ -1,7 +1,7 @@
 //! What a shard's leader holds of an account's log in memory, and what follows when an entry is durable.
 //!
 //! A message that has to be stored is delivered and acknowledged when it is durable, but its account does not wait for that. The
-//! engine hands the entry to [`Ports::log`](crate::Ports::log) together with what follows, a [`Logged`], and goes on; when the entry is
+//! engine hands the entry to [`Ports::log`] together with what follows, a [`Logged`], and goes on; when the entry is
 //! durable, that comes back as an event of its own ([`Engine::logged`](crate::Engine::logged)), and only then is it decided who gets
 //! the message. Writes of an account are done in the order in which they were asked for, and so are those events. What comes from the
 //! same full JID meanwhile and needs no entry joins that line as a write of nothing: it does not overtake (P3). Everything else goes on.
@@ -19,7 +19,7 @@ use crate::{Ports, StoreError, Timestamp};
 /// `resource-constraint`, to the sender's client. What would only wait behind is refused at four times as many.
 pub const LOGGING_MAX: usize = 1_024;
 
-/// What follows when changes to an account's log are durable. Carried by the world from [`Ports::log`](crate::Ports::log) to
+/// What follows when changes to an account's log are durable. Carried by the world from [`Ports::log`] to
 /// [`Engine::logged`](crate::Engine::logged).
 #[derive(Debug)]
 pub struct Logged {
