@@ -162,9 +162,9 @@ impl Engine {
         outcome: Result<(), StoreError>,
         ports: &dyn Ports,
     ) {
-        account.log.end(logged.number);
+        let wait = account.log.end(logged.number);
         if let Some(mut context) = self.context(account, None, ports) {
-            routing::logging::logged(&mut context, logged.step, outcome).await;
+            routing::logging::logged(&mut context, logged.step, outcome, wait).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a shard's leader holds of an account's log in memory, and what follows when an entry is durable.
 //!
 //! A message that has to be stored is delivered and acknowledged when it is durable, but its account does not wait for that. The
-//! engine hands the entry to [`Ports::log`](crate::Ports::log) together with what follows, a [`Logged`], and goes on; when the entry is
+//! engine hands the entry to [`Ports::log`] together with what follows, a [`Logged`], and goes on; when the entry is
 //! durable, that comes back as an event of its own ([`Engine::logged`](crate::Engine::logged)), and only then is it decided who gets
 //! the message. Writes of an account are done in the order in which they were asked for, and so are those events. What comes from the
 //! same full JID meanwhile and needs no entry joins that line as a write of nothing: it does not overtake (P3). Everything else goes on.
@@ -19,7 +19,7 @@ use crate::{Ports, StoreError, Timestamp};
 /// `resource-constraint`, to the sender's client. What would only wait behind is refused at four times as many.
 pub const LOGGING_MAX: usize = 1_024;
 
-/// What follows when changes to an account's log are durable. Carried by the world from [`Ports::log`](crate::Ports::log) to
+/// What follows when changes to an account's log are durable. Carried by the world from [`Ports::log`] to
 /// [`Engine::logged`](crate::Engine::logged).
 #[derive(Debug)]
 pub struct Logged {
@@ -47,7 +47,7 @@ pub(crate) enum Step {
     /// The message came before: the first one is durable now, or was refused.
     Again { stanza: Arc<Envelope>, marks: Marks },
     /// An entry waits from now on that did not before.
-    Waits,
+    Waits { stanza: Arc<Envelope>, id: LogId },
     /// Entries that waited have been handed on.
     Settled,
 }
@@ -71,7 +71,7 @@ impl Logged {
     pub fn inbound(&self) -> Option<&Arc<Envelope>> {
         match &self.step {
             Step::Received { stanza, .. } | Step::Behind { stanza } | Step::Again { stanza, .. } => Some(stanza),
-            Step::Sent { .. } | Step::SentBehind { .. } | Step::Waits | Step::Settled => None,
+            Step::Sent { .. } | Step::SentBehind { .. } | Step::Waits { .. } | Step::Settled => None,
         }
     }
 
@@ -99,8 +99,6 @@ pub(crate) struct AccountLog {
 struct Known {
     last: LogId,
     waiting: u64,
-    /// Every entry up to this one that waited has been handed on.
-    settled: LogId,
 }
 
 #[derive(Debug)]
@@ -110,8 +108,20 @@ struct UnderWay {
     from: Option<(Jid, Way)>,
     /// 0 where there is no entry.
     id: LogId,
-    /// Whether the entry is one that waits.
-    waits: bool,
+    wait: Wait,
+}
+
+/// What becomes of an entry that is to wait, while that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It is not to wait.
+    No,
+    /// It is.
+    Yes,
+    /// Somebody found it waiting already, and has handed it on.
+    HandedOn,
+    /// Somebody has handed on what waited when it did not yet: the store takes it for handed on too.
+    PassedOver,
 }
 
 /// Which way a message goes.
@@ -131,7 +141,7 @@ impl AccountLog {
 
     /// What the store says.
     pub(crate) fn learn(&mut self, state: LogState) {
-        self.known = Some(Known { last: state.last, waiting: state.waiting, settled: LogId::default() });
+        self.known = Some(Known { last: state.last, waiting: state.waiting });
         self.recent.load(state.recent);
     }
 
@@ -180,18 +190,17 @@ impl AccountLog {
     }
 
     /// Something is under way from now on. Returns the number to [`AccountLog::end`] it with.
-    pub(crate) fn begin(&mut self, from: Option<(Jid, Way)>, id: LogId, waits: bool) -> u64 {
+    pub(crate) fn begin(&mut self, from: Option<(Jid, Way)>, id: LogId, wait: Wait) -> u64 {
         self.last_number += 1;
-        self.under_way.push_back(UnderWay { number: self.last_number, from, id, waits });
+        self.under_way.push_back(UnderWay { number: self.last_number, from, id, wait });
         self.last_number
     }
 
     /// It is done, well or not.
-    pub(crate) fn end(&mut self, number: u64) {
+    pub(crate) fn end(&mut self, number: u64) -> Wait {
         // Nearly always the first.
-        if let Some(at) = self.under_way.iter().position(|it| it.number == number) {
-            self.under_way.remove(at);
-        }
+        let at = self.under_way.iter().position(|it| it.number == number);
+        at.and_then(|at| self.under_way.remove(at)).map_or(Wait::No, |it| it.wait)
     }
 
     /// One more entry waits, or one less.
@@ -203,19 +212,18 @@ impl AccountLog {
 
     /// Whether of all entries that wait and are durable, the one that has just become so is the only one.
     pub(crate) fn is_only_one_waiting(&self) -> bool {
-        self.waiting() == 1 + self.under_way.iter().filter(|it| it.waits).count() as u64
+        self.waiting()
+            == 1 + self.under_way.iter().filter(|it| matches!(it.wait, Wait::Yes | Wait::PassedOver)).count() as u64
     }
 
-    /// Whether the entry was handed on by somebody who found it waiting.
-    pub(crate) fn was_handed_on(&self, id: LogId) -> bool {
-        self.known.is_some_and(|known| id <= known.settled)
-    }
-
-    /// Every entry up to this one that waited has been handed on: so many.
-    pub(crate) fn settle(&mut self, up_to: LogId, count: u64) {
+    /// These entries, oldest first, waited and have been handed on.
+    pub(crate) fn settle(&mut self, ids: &[LogId]) {
+        let last = ids.last().copied().unwrap_or_default();
+        for entry in self.under_way.iter_mut().filter(|it| it.wait == Wait::Yes && it.id <= last) {
+            entry.wait = if ids.contains(&entry.id) { Wait::HandedOn } else { Wait::PassedOver };
+        }
         if let Some(known) = &mut self.known {
-            known.settled = known.settled.max(up_to);
-            known.waiting = known.waiting.saturating_sub(count);
+            known.waiting = known.waiting.saturating_sub(ids.len() as u64);
         }
     }
 }

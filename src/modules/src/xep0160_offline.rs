@@ -180,7 +180,7 @@ async fn hand_on(context: &mut Context<'_>, session: &Session) -> Result<(), Sto
                 None => tracing::error!(account = %context.account.jid, id = %message.id, "a message can't be read"),
             }
         }
-        context.settle_waiting(last, page.len() as u64);
+        context.settle_waiting(&page.iter().map(|message| message.id).collect::<Vec<_>>());
         if page.len() < PAGE as usize {
             return Ok(());
         }

@@ -84,10 +84,10 @@ impl Context<'_> {
         self.ports.store().write(self.ports.fence(), &self.account.jid, changes).await
     }
 
-    /// Entries of the account's log that waited have been handed to a session: all up to this one, so many. The store is told, and not
+    /// Entries of the account's log that waited have been handed to a session: the oldest ones, in order. The store is told, and not
     /// waited for: should that fail they are handed on again, to the next session.
-    pub fn settle_waiting(&mut self, up_to: LogId, count: u64) {
-        logging::settle(self, up_to, count);
+    pub fn settle_waiting(&mut self, ids: &[LogId]) {
+        logging::settle(self, ids);
     }
 
     /// Makes the account. `password` as typed.

@@ -109,11 +109,17 @@ pub(super) async fn undelivered(context: &mut Context<'_>, stanza: Arc<Envelope>
     }
 }
 
+/// A message that was accepted before: to whoever takes it now. Nobody else hears of it again.
+pub(super) fn hand_back(context: &Context<'_>, stanza: &Arc<Envelope>) -> Verdict {
+    let (verdict, targets) = takers(context, stanza);
+    deliver(context, &targets, stanza.clone());
+    verdict
+}
+
 /// A message that was accepted before, and came to nobody.
 async fn return_to_account(context: &mut Context<'_>, stanza: Arc<Envelope>) {
-    let (verdict, targets) = takers(context, &stanza);
-    match verdict {
-        _ if !targets.is_empty() => deliver(context, &targets, stanza),
+    match hand_back(context, &stanza) {
+        Verdict::ToResource | Verdict::ToTakers => {}
         _ if stanza.flags.has(Flags::COPY) => {}
         Verdict::Keep if stanza.flags.has(Flags::LOGGED) => logging::wait_again(context, &stanza).await,
         Verdict::Keep => {

@@ -473,6 +473,68 @@ fn an_archived_message_that_did_not_arrive_waits_as_the_same_entry() {
     page(&juliet, "", true, &[1]);
 }
 
+/// The next session is there before the store knows that a message waits again: it gets it once.
+#[test]
+fn a_message_that_did_not_arrive_comes_to_a_session_that_was_there_before_it_waited() {
+    let world = world(Config::default());
+    let (romeo, juliet) = (world.online(ROMEO), world.online(JULIET));
+    world.advance(1_000);
+    says(&romeo, "juliet@example.com", "1");
+    juliet.sends("<presence type='unavailable'/>");
+    world.advance(1_000);
+    says(&romeo, "juliet@example.com", "2");
+    juliet.receives(&format!(
+        "<message type='chat' from='{ROMEO}'><body>1</body>{}</message>",
+        stanza_id("juliet@example.com", &id(1_000))
+    ));
+    let account = world.account("juliet@example.com");
+    let waiting = || world.store().log(&account).iter().map(|entry| entry.waiting).collect::<Vec<_>>();
+    assert_eq!(waiting(), [false, true]);
+
+    // The second one waits; the first one is about to.
+    let lost = world.online("juliet@example.com/chamber");
+    says(&romeo, "juliet@example.com/chamber", "3");
+    world.hold_store();
+    lost.is_lost();
+    let next = world.connect("juliet@example.com/attic");
+    next.sends("<presence/>");
+    next.receives("<presence from='juliet@example.com/attic'/>");
+    next.receives_nothing();
+    world.release_store();
+    next.receives(&format!(
+        "<message type='chat' from='{ROMEO}' to='juliet@example.com/chamber'><body>3</body>{}</message>",
+        stanza_id("juliet@example.com", "*")
+    ));
+    next.receives_nothing();
+    assert_eq!(waiting(), [false, false, false]);
+    next.disconnects();
+    world.online(JULIET).receives_nothing();
+}
+
+/// As before, and what waited already was handed on meanwhile: the store has taken the other one for handed on too.
+#[test]
+fn a_message_that_was_passed_over_waits_on() {
+    let world = world(Config::default());
+    let (romeo, juliet) = (world.online(ROMEO), world.online(JULIET));
+    world.advance(1_000);
+    says(&romeo, "juliet@example.com", "1");
+    juliet.sends("<presence type='unavailable'/>");
+    world.advance(1_000);
+    says(&romeo, "juliet@example.com", "2");
+    world.hold_store();
+    juliet.is_lost();
+    let next = world.connect("juliet@example.com/attic");
+    next.sends("<presence/>");
+    next.receives("<presence from='juliet@example.com/attic'/>");
+    assert!(next.takes().is_some_and(|message| message.content.starts_with(b"<body>2")));
+    next.receives_nothing();
+    next.disconnects();
+    world.release_store();
+    let account = world.account("juliet@example.com");
+    let waiting: Vec<_> = world.store().log(&account).iter().map(|entry| entry.waiting).collect();
+    assert_eq!(waiting, [true, false]);
+}
+
 /// A page of the archive that did not arrive is asked for again: nobody keeps it.
 #[test]
 fn results_that_did_not_arrive_are_kept_nowhere() {

@@ -20,7 +20,7 @@ use super::{at_account, bounce};
 use crate::StoreError;
 use crate::hooks::Context;
 use crate::log::{LogEntry, LogId, Mark, bear_id};
-use crate::logging::{Entry, Logged, Step, Way};
+use crate::logging::{Entry, Logged, Step, Wait, Way};
 use crate::recent::Marks;
 use crate::store::Change;
 
@@ -136,7 +136,7 @@ fn is_again(context: &mut Context<'_>, stanza: &Arc<Envelope>, marks: Marks) -> 
 
 /// Has the world wait for what is under way.
 fn line_up(context: &mut Context<'_>, from: Option<(Jid, Way)>, step: Step) {
-    hand_over(context, Vec::new(), from, LogId(0), false, step);
+    hand_over(context, Vec::new(), from, LogId(0), Wait::No, step);
 }
 
 fn hand_over(
@@ -144,10 +144,10 @@ fn hand_over(
     changes: Vec<Change>,
     from: Option<(Jid, Way)>,
     id: LogId,
-    waits: bool,
+    wait: Wait,
     step: Step,
 ) {
-    let number = context.account.log.begin(from, id, waits);
+    let number = context.account.log.begin(from, id, wait);
     context.ports.log(&context.account.jid, changes, Logged { number, step });
 }
 
@@ -176,13 +176,15 @@ fn append(
     let Marks { ingress, origin } = marks;
     let entry = LogEntry { id, peer, ingress, origin, archived, waiting: waits, stanza: alone.into() };
     let from = stanza.from.clone().map(|from| (from, way));
-    hand_over(context, vec![Change::Log(entry)], from, id, waits, step(Entry { id, archived }));
+    let wait = if waits { Wait::Yes } else { Wait::No };
+    hand_over(context, vec![Change::Log(entry)], from, id, wait, step(Entry { id, archived }));
     Ok(())
 }
 
 /// An event that was handed over comes back.
-pub(crate) async fn logged(context: &mut Context<'_>, step: Step, outcome: Result<(), StoreError>) {
+pub(crate) async fn logged(context: &mut Context<'_>, step: Step, outcome: Result<(), StoreError>, wait: Wait) {
     match (step, outcome) {
+        (Step::Received { .. } | Step::Waits { .. }, Ok(())) if wait == Wait::HandedOn => {}
         (Step::Received { stanza, entry, waits }, Ok(())) => deliver(context, stanza, entry, waits).await,
         (Step::Received { stanza, entry, waits }, Err(error)) => {
             if waits {
@@ -214,8 +216,9 @@ pub(crate) async fn logged(context: &mut Context<'_>, step: Step, outcome: Resul
                 bounce(context, &stanza, &StanzaError::new(Condition::ResourceConstraint));
             }
         }
-        (Step::Waits | Step::Settled, Ok(())) => {}
-        (Step::Waits, Err(error)) => {
+        (Step::Waits { stanza, id }, Ok(())) => hand_back(context, stanza, id, wait),
+        (Step::Settled, Ok(())) => {}
+        (Step::Waits { .. }, Err(error)) => {
             context.account.log.count_waiting(false);
             tracing::warn!(account = %context.account.jid, %error, "a message is in the archive, but waits for nobody");
         }
@@ -235,16 +238,11 @@ fn refused(context: &mut Context<'_>, stanza: &Envelope, entry: Entry, error: St
 
 /// A message is in the log: to whoever takes it now.
 async fn deliver(context: &mut Context<'_>, stanza: Arc<Envelope>, entry: Entry, waits: bool) {
-    if waits && context.account.log.was_handed_on(entry.id) {
-        return;
-    }
     let stanza = with_stanza_id(context, stanza, entry);
     let is_taken = is_taken(message::hand_out(context, &stanza).await);
     match (is_taken, waits) {
         (true, false) | (false, true) => {}
-        // Whoever takes it now has been handed what waited before. Where that failed, all of it waits on.
-        (true, true) if context.account.log.is_only_one_waiting() => settle(context, entry.id, 1),
-        (true, true) => {}
+        (true, true) => settle_only_one(context, entry.id),
         (false, false) => wait_again(context, &stanza).await,
     }
 }
@@ -263,6 +261,25 @@ async fn deliver_behind(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     };
     if let Err(error) = outcome {
         bounce(context, &stanza, &error);
+    }
+}
+
+/// An entry waits again. If somebody takes it by now, that one has been handed what waited before it.
+fn hand_back(context: &mut Context<'_>, stanza: Arc<Envelope>, id: LogId, wait: Wait) {
+    match (is_taken(message::hand_back(context, &stanza)), wait) {
+        (true, _) => settle_only_one(context, id),
+        (false, Wait::PassedOver) => {
+            hand_over(context, vec![Change::LogWait(id)], None, id, Wait::Yes, Step::Waits { stanza, id });
+        }
+        (false, _) => {}
+    }
+}
+
+/// An entry that waited has just been handed to whoever takes messages now, and who has been handed what waited before. Where that
+/// failed, all of it waits on.
+fn settle_only_one(context: &mut Context<'_>, id: LogId) {
+    if context.account.log.is_only_one_waiting() {
+        settle(context, &[id]);
     }
 }
 
@@ -289,13 +306,15 @@ pub(super) async fn wait_again(context: &mut Context<'_>, stanza: &Arc<Envelope>
         return;
     }
     context.account.log.count_waiting(true);
-    hand_over(context, vec![Change::LogWait(id)], None, LogId(0), false, Step::Waits);
+    let step = Step::Waits { stanza: stanza.clone(), id };
+    hand_over(context, vec![Change::LogWait(id)], None, id, Wait::Yes, step);
 }
 
-/// Entries that waited have been handed on: all up to this one, so many.
-pub(crate) fn settle(context: &mut Context<'_>, up_to: LogId, count: u64) {
-    context.account.log.settle(up_to, count);
-    hand_over(context, vec![Change::LogSettle { up_to }], None, LogId(0), false, Step::Settled);
+/// Entries that waited have been handed on, the oldest ones, in order.
+pub(crate) fn settle(context: &mut Context<'_>, ids: &[LogId]) {
+    let Some(up_to) = ids.last().copied() else { return };
+    context.account.log.settle(ids);
+    hand_over(context, vec![Change::LogSettle { up_to }], None, LogId(0), Wait::No, Step::Settled);
 }
 
 /// The owner's copy of an archived message: with its id there (XEP-0313 §3.2, XEP-0359). Others never see it.
