@@ -9,7 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use vesta_xmpp::hash::digest128;
 use vesta_xmpp::payload::stanza_id::StanzaId;
-use vesta_xmpp::{BareJid, Envelope, Flags, Jid};
+use vesta_xmpp::{BareJid, Envelope, Jid};
 
 use crate::Timestamp;
 
@@ -154,7 +154,7 @@ impl LoggedMessage {
 /// Writes an entry's id into the owner's copy of its stanza (XEP-0359).
 pub(crate) fn bear_id(stanza: &mut Envelope, owner: &BareJid, id: LogId) {
     stanza.append(&StanzaId { id: id.to_string(), by: owner.clone().into() }.to_element());
-    stanza.flags.set(Flags::LOGGED);
+    stanza.logged = id.0;
 }
 
 #[cfg(test)]

@@ -181,6 +181,12 @@ impl AccountLog {
         self.under_way.iter().any(|it| it.id == id)
     }
 
+    /// Whether an entry of this sender is under way that is to wait.
+    pub(crate) fn is_waiting_under_way(&self, from: &Jid) -> bool {
+        let is_it = |it: &UnderWay| it.wait == Wait::Yes && it.from.as_ref().is_some_and(|(other, _)| other == from);
+        self.under_way.iter().any(is_it)
+    }
+
     /// Gives an entry its id. The store must have been asked.
     pub(crate) fn next_id(&mut self, now: Timestamp, waits: bool) -> LogId {
         let known = self.known.as_mut().expect("an entry is made only when the log's state was loaded");

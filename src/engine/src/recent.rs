@@ -1,5 +1,8 @@
 //! The newest messages of an account, by the marks that they are recognised by when they come again (P2).
 //!
+//! What a new leader has read of the log is *inherited*: it was stored, and whether it was delivered as well only the leader before
+//! knew. When such a message comes again, it goes once more to the sessions that have not got it ([`vesta_xmpp::Flags::AGAIN`]), once.
+//!
 //! The window: [`RECENT_MAX`] messages per account, sent and received, in the memory of its shard's leader. Those that are in the log
 //! are known to a new leader too; the others (chat states, what is not to be stored) only to the one that saw them. A client that sends
 //! again what was not acknowledged on a broken stream sends at most a window of 256 frames again.
@@ -21,7 +24,8 @@ pub(crate) struct Recent {
 /// Half of each mark is enough to tell some hundred messages apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Message {
-    id: LogId,
+    /// [`INHERITED`] may be set in it.
+    id: u64,
     ingress: u64,
     origin: u64,
 }
@@ -40,7 +44,8 @@ impl Recent {
     pub(crate) fn load(&mut self, logged: Vec<(LogId, Option<Mark>, Option<Mark>)>) {
         for (id, ingress, origin) in logged {
             if self.messages.len() < RECENT_MAX {
-                self.messages.push_front(Message::of(id, Marks { ingress, origin }));
+                let message = Message::of(id, Marks { ingress, origin });
+                self.messages.push_front(Message { id: message.id | INHERITED, ..message });
             }
         }
     }
@@ -50,7 +55,13 @@ impl Recent {
         let wanted = Message::of(LogId::default(), marks);
         let same = |one: u64, other: u64| one != NONE && one == other;
         let is_same = |message: &&Message| same(message.ingress, wanted.ingress) || same(message.origin, wanted.origin);
-        self.messages.iter().rev().find(is_same).map(|message| message.id)
+        self.messages.iter().rev().find(is_same).map(|message| message.id())
+    }
+
+    /// Whether the message is inherited. From now on it is not: whoever asks sees to it.
+    pub(crate) fn claim(&mut self, id: LogId) -> bool {
+        let inherited = self.messages.iter_mut().find(|message| message.id == id.0 | INHERITED);
+        inherited.map(|message| message.id = id.0).is_some()
     }
 
     /// A message has come. Without a mark it could not be recognised.
@@ -72,17 +83,23 @@ impl Recent {
 
     /// The entry did not become one.
     pub(crate) fn forget(&mut self, id: LogId) {
-        self.messages.retain(|message| message.id != id);
+        self.messages.retain(|message| message.id() != id);
     }
 }
 
 /// Stands for a mark that is not there.
 const NONE: u64 = 0;
+/// The bit of an id that says so: milliseconds leave it free for some hundred years.
+const INHERITED: u64 = 1 << 63;
 
 impl Message {
     fn of(id: LogId, marks: Marks) -> Self {
         let half = |mark: Option<Mark>| mark.map_or(NONE, |mark| (mark.0 as u64).max(1));
-        Self { id, ingress: half(marks.ingress), origin: half(marks.origin) }
+        Self { id: id.0, ingress: half(marks.ingress), origin: half(marks.origin) }
+    }
+
+    fn id(&self) -> LogId {
+        LogId(self.id & !INHERITED)
     }
 }
 
@@ -109,6 +126,17 @@ mod tests {
         assert_eq!(recent.find(marks(1, 2)), None);
         recent.forget_unlogged(marks(0, 3));
         assert_eq!(recent.find(marks(0, 3)), None);
+    }
+
+    #[test]
+    fn what_is_inherited_is_claimed_once() {
+        let mut recent = Recent::default();
+        recent.insert(LogId(8), marks(8, 0));
+        recent.load(vec![(LogId(7), Some(Mark(7)), None)]);
+        assert_eq!(recent.find(marks(7, 0)), Some(LogId(7)));
+        assert!(!recent.claim(LogId(8)), "it came to this leader");
+        assert!(recent.claim(LogId(7)) && !recent.claim(LogId(7)));
+        assert_eq!(recent.find(marks(7, 0)), Some(LogId(7)));
     }
 
     #[test]

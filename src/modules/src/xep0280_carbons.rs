@@ -130,6 +130,11 @@ fn copy(context: &Context<'_>, stanza: &Arc<Envelope>, direction: Direction, got
     let mut copy = Envelope::new(stanza.kind).with_from(context.account.jid.clone());
     copy.payload = Some(Name::new(ns::CARBONS, direction.name()));
     copy.flags.set(Flags::COPY);
+    // As the message itself: a session that has got the copy from an earlier leader is passed over.
+    if stanza.flags.has(Flags::AGAIN) {
+        copy.flags.set(Flags::AGAIN);
+    }
+    copy.logged = stanza.logged;
     copy.content = content.into();
     let targets: Vec<_> = targets.map(|session| session.key).collect();
     // Without `to`, it is written for each.

@@ -112,6 +112,8 @@ pub enum ToRouter {
         delivered: Sequence,
         /// The last [`ToRouter::Inbound`] that was accepted.
         accepted: Sequence,
+        /// The greatest [`Envelope::logged`] of all that came in.
+        logged: u64,
     },
     /// What the manager has of a session and its client has not acknowledged, told to a leader that lacks it
     /// ([`Announced::Continues`]). Pieces come from the newest to the oldest, each joined to the one before it.
@@ -373,6 +375,8 @@ pub struct ResumedSession {
     pub delivered: Sequence,
     /// The last of them that is not counted.
     pub sent_before: Sequence,
+    /// The greatest [`Envelope::logged`] of all that the client has got.
+    pub logged: u64,
 }
 
 /// What became of an announced session.

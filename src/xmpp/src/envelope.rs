@@ -195,8 +195,9 @@ impl Flags {
     pub const CONTENT: Flags = Flags(1 << 15);
     /// XEP-0045: what a room or its occupants say to a user.
     pub const MUC_USER: Flags = Flags(1 << 16);
-    /// The stanza is in the log of its recipient, whose `<stanza-id/>` it bears. Set by the recipient's server, never by a scan.
-    pub const LOGGED: Flags = Flags(1 << 17);
+    /// An earlier leader of the recipient's shard may have delivered the stanza: a session that has got it is passed over
+    /// ([`Envelope::logged`]). Set by servers, never by a scan.
+    pub const AGAIN: Flags = Flags(1 << 17);
     /// A copy for one session (a carbon, a page of an archive): where that has gone, nobody needs it. Set by servers, never by a
     /// scan.
     pub const COPY: Flags = Flags(1 << 18);
@@ -263,6 +264,9 @@ pub struct Envelope {
     pub payload: Option<Name>,
     /// What else the scan saw.
     pub flags: Flags,
+    /// The id of the entry that the stanza is in the log of the account whose session gets it; 0: it is in none. Ids only grow, and
+    /// entries come in their order: what a session has got of them is one number.
+    pub logged: u64,
     /// Other attributes of the start tag as written, each with a space before it: prefix declarations that the content
     /// needs, attributes in foreign namespaces. Mostly empty.
     pub attributes: Bytes,
@@ -281,6 +285,7 @@ impl Envelope {
             lang: None,
             payload: None,
             flags: Flags::default(),
+            logged: 0,
             attributes: Bytes::new(),
             content: Bytes::new(),
         }
@@ -338,7 +343,7 @@ impl Envelope {
             content.extend_from_slice(&self.content);
             answer.attributes = self.attributes.clone();
             answer.payload = self.payload.clone();
-            answer.flags = self.flags.without(Flags::LOGGED | Flags::COPY);
+            answer.flags = self.flags.without(Flags::AGAIN | Flags::COPY);
         }
         error.write(&mut content);
         answer.content = content.into();

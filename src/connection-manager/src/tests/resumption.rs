@@ -1,8 +1,10 @@
 //! XEP-0198 §5 at a connection manager: sessions that outlive their connection, and go on over another one.
 
+use std::sync::Arc;
+
 use vesta_wire::attach::{Announced, BoundSession, Digest, EndReason, Inbound, ResumedSession, ToManager, ToRouter};
 use vesta_wire::{Epoch, Sequence};
-use vesta_xmpp::FullJid;
+use vesta_xmpp::{Envelope, FullJid};
 use vesta_xmpp::management::Refusal;
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
@@ -50,6 +52,7 @@ async fn let_go_on(router: &Router, request: vesta_wire::attach::RequestId, acce
         received_before: Sequence(1),
         delivered: Sequence(delivered),
         sent_before: Sequence(0),
+        logged: 0,
     };
     router.send(ToManager::Resumed { request, result: Ok(resumed) }).await;
 }
@@ -151,7 +154,10 @@ fn a_new_leader_is_given_back_what_the_client_has_not_acknowledged() {
         let mut router = world.router().await;
         let (mut juliet, ..) = resumable(&world, &mut router).await;
         for (place, body) in [(1, "one"), (2, "two"), (3, "three")] {
-            router.deliver(7, 1, place, chat(body)).await;
+            let mut stanza = Envelope::clone(&chat(body));
+            // The second is older than the first.
+            stanza.logged = 100 - place;
+            router.deliver(7, 1, place, Arc::new(stanza)).await;
             juliet.expect(&format!("{body}</body></message>")).await;
         }
         juliet.send("<a xmlns='urn:xmpp:sm:3' h='1'/>").await;
@@ -159,15 +165,16 @@ fn a_new_leader_is_given_back_what_the_client_has_not_acknowledged() {
         drop(juliet);
         is_detached(&mut router).await;
         router.send(ToManager::Leaders(vec![leader(2, 1)])).await;
-        let ToRouter::Announce { received, delivered, accepted, .. } = router.next().await else {
+        let ToRouter::Announce { received, delivered, accepted, logged, .. } = router.next().await else {
             panic!("not announced")
         };
-        assert_eq!((received, delivered, accepted), (Sequence(3), Sequence(1), Sequence(1)));
+        assert_eq!((received, delivered, accepted, logged), (Sequence(3), Sequence(1), Sequence(1), 99));
         let outcome = Announced::Continues { accepted, lacks: true };
         router.send(ToManager::Announced { session: session(7), epoch: Epoch(1), outcome }).await;
         assert_eq!(router.delivered(7).await, 1);
         let ToRouter::Restore { last, stanzas, .. } = router.next().await else { panic!("nothing is given back") };
-        assert_eq!((last, stanzas), (Sequence(3), vec![chat("two"), chat("three")]));
+        let contents: Vec<_> = stanzas.iter().map(|stanza| stanza.content.clone()).collect();
+        assert_eq!((last, contents), (Sequence(3), vec![chat("two").content.clone(), chat("three").content.clone()]));
         is_detached(&mut router).await;
     });
 }

@@ -51,7 +51,7 @@ pub(super) async fn sent(context: &mut Context<'_>, stanza: Arc<Envelope>) {
 
 /// A message for the account, after the table has spoken.
 pub(super) async fn inbound(context: &mut Context<'_>, stanza: Arc<Envelope>, verdict: Verdict, targets: Sessions) {
-    if stanza.flags.has(Flags::LOGGED) || stanza.flags.has(Flags::COPY) {
+    if stanza.logged > 0 || stanza.flags.has(Flags::COPY) {
         // An earlier leader's, who had it in a session's outbox.
         return return_to_account(context, stanza).await;
     }
@@ -109,6 +109,13 @@ pub(super) async fn undelivered(context: &mut Context<'_>, stanza: Arc<Envelope>
     }
 }
 
+/// Whether those who take the message now take the account's messages altogether, so that they have been handed what waited: not so a
+/// resource that is only connected.
+pub(super) fn is_for_taker(context: &Context<'_>, stanza: &Envelope) -> bool {
+    let (_, targets) = takers(context, stanza);
+    !targets.is_empty() && targets.iter().all(|session| session.takes_messages())
+}
+
 /// A message that was accepted before: to whoever takes it now. Nobody else hears of it again.
 pub(super) fn hand_back(context: &Context<'_>, stanza: &Arc<Envelope>) -> Verdict {
     let (verdict, targets) = takers(context, stanza);
@@ -121,7 +128,7 @@ async fn return_to_account(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     match hand_back(context, &stanza) {
         Verdict::ToResource | Verdict::ToTakers => {}
         _ if stanza.flags.has(Flags::COPY) => {}
-        Verdict::Keep if stanza.flags.has(Flags::LOGGED) => logging::wait_again(context, &stanza).await,
+        Verdict::Keep if stanza.logged > 0 => logging::wait_again(context, &stanza).await,
         Verdict::Keep => {
             if let Err(error) = logging::received(context, stanza.clone(), false, false).await {
                 bounce(context, &stanza, &error);

@@ -179,8 +179,8 @@ fn take(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
                 leading.submit_or_refuse(&account, Work::Register { manager, request, stanza });
             }
         }
-        ToRouter::Announce { session, epoch, jid, stream: _, received, delivered, accepted } => {
-            announce(router, handle, session, epoch, &jid, Progress { received, delivered, accepted });
+        ToRouter::Announce { session, epoch, jid, stream: _, received, delivered, accepted, logged } => {
+            announce(router, handle, session, epoch, &jid, Progress { received, delivered, accepted, logged });
         }
         ToRouter::Ping => handle.send(ToManager::Pong),
         ToRouter::Hello { .. } => tracing::warn!(manager = %handle.name, "a second hello on one link is ignored"),

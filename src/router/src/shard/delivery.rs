@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use vesta_engine::SessionKey;
 use vesta_wire::attach::{Target, ToManager};
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId, Term};
-use vesta_xmpp::Envelope;
+use vesta_xmpp::{Envelope, Flags};
 use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::hash::HashMap;
 
@@ -41,6 +41,8 @@ struct Held {
     lagging: bool,
     /// Whether the session is about to end because its outbox is full: nothing is sent any more.
     overflowing: bool,
+    /// The greatest [`Envelope::logged`] that had come to the manager when it announced the session.
+    announced: u64,
     /// What waits while the client is inactive (XEP-0352).
     held_back: Option<Box<HeldBack>>,
     /// While the session is being resumed: told of each step towards its being [`Delivery::settled`].
@@ -65,6 +67,8 @@ pub struct Settled {
     pub sent: Sequence,
     /// The last of them that it is known to have got.
     pub confirmed: Sequence,
+    /// The greatest [`Envelope::logged`] of all that it is known to have got.
+    pub logged: u64,
 }
 
 /// What is left of a session that has ended.
@@ -87,6 +91,8 @@ pub struct Progress {
     pub delivered: Sequence,
     /// The last frame of the client that was accepted, as far as the manager knows.
     pub accepted: Sequence,
+    /// The greatest [`Envelope::logged`] that the manager has.
+    pub logged: u64,
 }
 
 /// Sessions whose outbox is full: they have to end.
@@ -144,7 +150,7 @@ impl Delivery {
         let held = sessions.as_ref()?.get(&key.number)?;
         let inbox = held.inbox.as_ref().filter(|inbox| inbox.is_settled())?;
         let (sent, confirmed) = held.outbox.progress()?;
-        Some(Settled { accepted: inbox.accepted(), sent, confirmed })
+        Some(Settled { accepted: inbox.accepted(), sent, confirmed, logged: held.outbox.logged_before() })
     }
 
     /// Whether it is known here what came from the session's client.
@@ -163,7 +169,7 @@ impl Delivery {
         held.link = None;
         held.lagging = false;
         let missed = held.take_held_back();
-        let progress = Progress { received: delivered, delivered, accepted: Sequence(0) };
+        let progress = Progress { received: delivered, delivered, accepted: Sequence(0), logged: held.announced };
         self.attach(held, key, link, progress);
         missed
     }
@@ -185,6 +191,8 @@ impl Delivery {
     }
 
     fn attach(&self, held: &mut Held, key: SessionKey, link: Arc<ManagerHandle>, progress: Progress) {
+        held.announced = progress.logged;
+        held.outbox.announced(progress.logged);
         // On the same link, its writer finds what is to be sent from now on where it looks next.
         let is_queued = held.lagging && held.is_behind(&link);
         held.outbox.resynchronise(progress.received, progress.delivered);
@@ -274,6 +282,9 @@ impl Delivery {
         for key in targets {
             // Whatever its epoch: the session is the same when another stream takes it over meanwhile.
             let held = sessions.entry(key.number).or_insert_with(|| Held::inherited(*key));
+            if held.has_got(stanza) {
+                continue;
+            }
             if held.held_back.as_mut().is_some_and(|held_back| held_back.keep(stanza)) {
                 continue;
             }
@@ -337,6 +348,7 @@ impl Held {
             link: None,
             lagging: false,
             overflowing: false,
+            announced: 0,
             held_back: None,
             fence: None,
         }
@@ -357,6 +369,11 @@ impl Held {
         };
         stanzas.extend(self.held_back.map(|mut held_back| held_back.take()).unwrap_or_default());
         stanzas
+    }
+
+    /// Whether another leader has sent the stanza, and it has arrived. Before the session is announced nobody knows.
+    fn has_got(&self, stanza: &Envelope) -> bool {
+        stanza.flags.has(Flags::AGAIN) && self.inbox.is_some() && stanza.logged <= self.announced
     }
 
     /// What was held back goes before the next stanza.
@@ -475,7 +492,7 @@ mod tests {
         let (link, _receiver) = link(8);
         delivery.deliver(&[KEY], &message("a"));
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
-        let progress = Progress { received: Sequence(9), delivered: Sequence(9), accepted: Sequence(4) };
+        let progress = Progress { received: Sequence(9), delivered: Sequence(9), accepted: Sequence(4), logged: 0 };
         let announcement = delivery.announced(KEY, link.clone(), progress);
         assert_eq!(announcement.map(|it| it.accepted), Some(Sequence(4)));
         let Some(ToManager::Deliver { targets, .. }) = delivery.next_lagging(1, &link) else { panic!("nothing") };

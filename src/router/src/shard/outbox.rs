@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use vesta_wire::Sequence;
-use vesta_xmpp::Envelope;
+use vesta_xmpp::{Envelope, Flags};
 
 /// The limit of an outbox: a client that is further behind loses its session, its stanzas are routed again (P7).
 pub const STANZAS_MAX: usize = 2_000;
@@ -30,6 +30,8 @@ pub struct Outbox {
     first: Option<u64>,
     /// How many of them have been handed to the link.
     sent: usize,
+    /// The greatest [`Envelope::logged`] that was ever in it, or that the manager has announced.
+    logged: u64,
 }
 
 impl Outbox {
@@ -69,6 +71,7 @@ impl Outbox {
 
     fn append(&mut self, stanza: Arc<Envelope>) {
         self.bytes += stanza.weight();
+        self.logged = self.logged.max(stanza.logged);
         self.stanzas.push_back(stanza);
     }
 
@@ -113,6 +116,22 @@ impl Outbox {
         let first = *self.first.get_or_insert(received.0.saturating_add(1));
         let kept = received.0.saturating_add(1).saturating_sub(first);
         self.sent = usize::try_from(kept).unwrap_or(usize::MAX).min(self.sent);
+    }
+
+    /// The manager says that everything up to the entry `logged` has come to it. Forgets what another leader may have sent
+    /// ([`Flags::AGAIN`]) and has.
+    pub fn announced(&mut self, logged: u64) {
+        self.logged = self.logged.max(logged);
+        if self.first.is_none() {
+            self.stanzas.retain(|stanza| !stanza.flags.has(Flags::AGAIN) || stanza.logged > logged);
+            self.bytes = self.stanzas.iter().map(|stanza| stanza.weight()).sum();
+        }
+    }
+
+    /// The greatest [`Envelope::logged`] of everything that came before what is not confirmed.
+    pub fn logged_before(&self) -> u64 {
+        let open = self.stanzas.iter().map(|stanza| stanza.logged).filter(|logged| *logged > 0).min();
+        open.map_or(self.logged, |least| least - 1)
     }
 
     /// Whether something between what the client has got (`delivered`) and what is held here is missing: only the manager has it.

@@ -193,6 +193,7 @@ fn take_over(
         received_before: Sequence(resumption.received_before),
         delivered,
         sent_before: Sequence(resumption.sent_before),
+        logged: settled.logged,
     }));
     if leading.delivery.resumed(key, resume.manager.clone(), delivered) {
         refresh(leading, key);

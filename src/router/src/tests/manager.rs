@@ -47,6 +47,7 @@ pub(super) struct Session {
     window: VecDeque<Inbound>,
     accepted: u64,
     received: u64,
+    logged: u64,
     inbox: VecDeque<Envelope>,
     /// What its client has not acknowledged, where it counts (XEP-0198).
     twin: Option<VecDeque<Arc<Envelope>>>,
@@ -67,6 +68,7 @@ impl Session {
             window: VecDeque::new(),
             accepted: 0,
             received: 0,
+            logged: 0,
             inbox: VecDeque::new(),
             twin: None,
             is_detached: false,
@@ -256,6 +258,7 @@ impl Manager {
                 received: Sequence(session.received),
                 delivered: Sequence(session.delivered()),
                 accepted: Sequence(session.accepted),
+                logged: session.logged,
             };
             self.send(id.shard, announce);
         }
@@ -302,6 +305,7 @@ impl Manager {
             return;
         }
         session.received += 1;
+        session.logged = session.logged.max(stanza.logged);
         session.inbox.push_back(stanza.clone());
         let epoch = session.bound.epoch;
         if let Some(twin) = &mut session.twin {
@@ -443,6 +447,7 @@ impl Manager {
         let mut session = Session::new(resumed.bound.clone(), StreamId(self.streams));
         session.accepted = resumed.accepted.0;
         session.received = resumed.delivered.0;
+        session.logged = resumed.logged;
         session.twin = Some(VecDeque::new());
         self.sessions.insert(resumed.bound.session, session);
     }

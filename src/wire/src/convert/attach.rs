@@ -40,7 +40,7 @@ impl From<ToRouter> for proto::ToRouter {
                 account: account.to_string(),
                 stanza: Some(stanza.into()),
             }),
-            ToRouter::Announce { session, epoch, jid, stream, received, delivered, accepted } => {
+            ToRouter::Announce { session, epoch, jid, stream, received, delivered, accepted, logged } => {
                 Frame::Announce(to_router::Announce {
                     session: Some(session.into()),
                     epoch: epoch.0,
@@ -49,6 +49,7 @@ impl From<ToRouter> for proto::ToRouter {
                     received: received.0,
                     accepted: accepted.0,
                     delivered: delivered.0,
+                    logged,
                 })
             }
             ToRouter::Inbound { session, epoch, sequence, event } => Frame::Inbound(to_router::Inbound {
@@ -126,6 +127,7 @@ impl TryFrom<proto::ToRouter> for ToRouter {
                 received: Sequence(announce.received),
                 delivered: Sequence(announce.delivered),
                 accepted: Sequence(announce.accepted),
+                logged: announce.logged,
             },
             Frame::Inbound(inbound) => ToRouter::Inbound {
                 session: required(inbound.session, "inbound.session")?,
@@ -457,6 +459,7 @@ impl From<ResumedSession> for to_manager::resumed::Session {
             received_before: resumed.received_before.0,
             delivered: resumed.delivered.0,
             sent_before: resumed.sent_before.0,
+            logged: resumed.logged,
         }
     }
 }
@@ -476,6 +479,7 @@ impl TryFrom<to_manager::resumed::Session> for ResumedSession {
             received_before: Sequence(resumed.received_before),
             delivered: Sequence(resumed.delivered),
             sent_before: Sequence(resumed.sent_before),
+            logged: resumed.logged,
         })
     }
 }

@@ -45,6 +45,7 @@ pub struct Received {
     flags: u32,
     attributes: Bytes,
     content: Bytes,
+    logged: u64,
 }
 
 /// The numbers of the fields.
@@ -58,6 +59,7 @@ mod tag {
     pub(super) const FLAGS: u32 = 7;
     pub(super) const ATTRIBUTES: u32 = 8;
     pub(super) const CONTENT: u32 = 9;
+    pub(super) const LOGGED: u32 = 10;
     /// Of `ElementName`.
     pub(super) const NAMESPACE: u32 = 1;
     pub(super) const NAME: u32 = 2;
@@ -71,6 +73,7 @@ struct Fields<'a> {
     payload: Option<[(u32, &'a [u8]); 2]>,
     flags: u32,
     bytes: [(u32, &'a [u8]); 2],
+    logged: u64,
 }
 
 impl WireEnvelope {
@@ -88,6 +91,7 @@ impl WireEnvelope {
                 payload: received.payload.as_ref().map(|it| payload(&it.namespace, &it.name)),
                 flags: received.flags,
                 bytes: [(tag::ATTRIBUTES, &received.attributes), (tag::CONTENT, &received.content)],
+                logged: received.logged,
             },
         }
     }
@@ -114,6 +118,7 @@ impl<'a> Fields<'a> {
             payload: envelope.payload.as_ref().map(|it| payload(&it.namespace, &it.name)),
             flags: envelope.flags.0,
             bytes: [(tag::ATTRIBUTES, &envelope.attributes), (tag::CONTENT, &envelope.content)],
+            logged: envelope.logged,
         }
     }
 }
@@ -137,6 +142,9 @@ impl Fields<'_> {
             encoding::uint32::encode(tag::FLAGS, &self.flags, out);
         }
         write_all(self.bytes, out);
+        if self.logged != 0 {
+            encoding::uint64::encode(tag::LOGGED, &self.logged, out);
+        }
     }
 
     fn length(&self) -> usize {
@@ -144,7 +152,8 @@ impl Fields<'_> {
         let texts = self.texts.iter().filter_map(|(tag, text)| text.map(|text| length(*tag, text.len())));
         let payload = self.payload.map_or(0, |payload| length(tag::PAYLOAD, length_of_all(payload)));
         let flags = if self.flags == 0 { 0 } else { encoding::uint32::encoded_len(tag::FLAGS, &self.flags) };
-        kind + texts.sum::<usize>() + payload + flags + length_of_all(self.bytes)
+        let logged = if self.logged == 0 { 0 } else { encoding::uint64::encoded_len(tag::LOGGED, &self.logged) };
+        kind + texts.sum::<usize>() + payload + flags + length_of_all(self.bytes) + logged
     }
 }
 
@@ -224,6 +233,7 @@ impl Message for WireEnvelope {
             tag::FLAGS => encoding::uint32::merge(wire_type, &mut it.flags, buf, ctx),
             tag::ATTRIBUTES => encoding::bytes::merge(wire_type, &mut it.attributes, buf, ctx),
             tag::CONTENT => encoding::bytes::merge(wire_type, &mut it.content, buf, ctx),
+            tag::LOGGED => encoding::uint64::merge(wire_type, &mut it.logged, buf, ctx),
             _ => encoding::skip_field(wire_type, tag, buf, ctx),
         }
     }
@@ -284,6 +294,7 @@ impl TryFrom<Received> for Envelope {
                 name: payload.name.into_boxed_str(),
             }),
             flags: Flags(received.flags),
+            logged: received.logged,
             attributes: received.attributes,
             content: received.content,
         })

@@ -75,8 +75,8 @@ fn envelope() -> impl Strategy<Value = Envelope> {
     let payload = option::of((text(), text()).prop_map(|(namespace, name)| Name { namespace, name }));
     let addresses = (option::of(jid()), option::of(jid()));
     let words = (option::of(text()), option::of(text()));
-    (stanza_type(), addresses, words, payload, any::<u32>(), bytes(), bytes()).prop_map(
-        |(kind, (from, to), (id, lang), payload, flags, attributes, content)| Envelope {
+    (stanza_type(), addresses, words, payload, any::<(u32, u64)>(), bytes(), bytes()).prop_map(
+        |(kind, (from, to), (id, lang), payload, (flags, logged), attributes, content)| Envelope {
             kind,
             from,
             to,
@@ -84,6 +84,7 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             lang,
             payload,
             flags: Flags(flags),
+            logged,
             attributes: attributes.into(),
             content: content.into(),
         },
@@ -180,8 +181,8 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
             account,
             stanza
         }),
-        (session(), full(), any::<u64>(), any::<(u64, u64)>()).prop_map(
-            |((session, epoch, received), jid, stream, (accepted, delivered))| {
+        (session(), full(), any::<u64>(), any::<(u64, u64, u64)>()).prop_map(
+            |((session, epoch, received), jid, stream, (accepted, delivered, logged))| {
                 ToRouter::Announce {
                     session,
                     epoch,
@@ -190,6 +191,7 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
                     received,
                     delivered: Sequence(delivered),
                     accepted: Sequence(accepted),
+                    logged,
                 }
             }
         ),
@@ -237,14 +239,15 @@ fn bound() -> impl Strategy<Value = BoundSession> {
 }
 
 fn resumed() -> impl Strategy<Value = ResumedSession> {
-    (bound(), any::<(u32, u64, u64, u64, u64)>()).prop_map(
-        |(bound, (seconds, accepted, received_before, delivered, sent_before))| ResumedSession {
+    (bound(), any::<(u32, u64, u64, u64, u64, u64)>()).prop_map(
+        |(bound, (seconds, accepted, received_before, delivered, sent_before, logged))| ResumedSession {
             bound,
             seconds,
             accepted: Sequence(accepted),
             received_before: Sequence(received_before),
             delivered: Sequence(delivered),
             sent_before: Sequence(sent_before),
+            logged,
         },
     )
 }

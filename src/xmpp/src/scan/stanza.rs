@@ -125,6 +125,7 @@ impl Summary {
             lang: fields.lang.map(Into::into).or_else(|| stream.lang.clone()),
             payload: self.payload,
             flags: self.flags,
+            logged: 0,
             attributes: other_attributes(root, bytes, scope, stream),
             content: Bytes::copy_from_slice(content.of(bytes)),
         }))

@@ -50,6 +50,8 @@ struct State {
     outgoing: Outgoing,
     /// The last frame that came in.
     received: Sequence,
+    /// The greatest [`Envelope::logged`] of all that came in: a new leader does not know it.
+    logged: u64,
     /// The last frame that the client has got: acknowledged by it, or without XEP-0198 written to its socket.
     delivered: Sequence,
     /// The last frame that the router was told of as delivered.
@@ -160,12 +162,13 @@ impl Session {
 
     /// A session that goes on over another stream, at `link`'s router.
     pub(super) fn resumed(resumed: ResumedSession, link: &Arc<RouterLink>, now_s: u32) -> Arc<Self> {
-        let ResumedSession { bound, seconds, accepted, received_before, delivered, sent_before } = resumed;
+        let ResumedSession { bound, seconds, accepted, received_before, delivered, sent_before, logged } = resumed;
         let counters = Counters::new(received_before.0, sent_before.0).with_acknowledged(delivered.0);
         let state = State {
             attachment: Attachment::Attached(link.clone()),
             window: Window::from(accepted),
             received: delivered,
+            logged,
             delivered,
             acknowledged: delivered,
             management: Some(Box::new(Management::counting(counters, Resumption::Granted(seconds)))),
@@ -225,6 +228,7 @@ impl Session {
             management.keep(stanza.clone());
         }
         state.received = target.sequence;
+        state.logged = state.logged.max(stanza.logged);
         if overflows { Delivery::Overflow } else { Delivery::Taken }
     }
 
@@ -509,6 +513,7 @@ impl State {
                 received: self.received,
                 delivered: self.delivered,
                 accepted: self.window.accepted(),
+                logged: self.logged,
             };
         }
         if self.delivered > self.acknowledged {

@@ -4,22 +4,25 @@
 //! |---|---|---|
 //! | to the account | waits behind it, then is done; the sender is told if the first could not be stored | is done at once |
 //! | from the account | likewise, and is routed at once: the recipient decides for itself | is routed |
+//!
+//! One that an earlier leader has stored goes once more to those sessions that have not got it: that leader may have died before it
+//! had delivered it.
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use vesta_xmpp::payload::stanza_id::{OriginId, StanzaId};
+use vesta_xmpp::payload::stanza_id::OriginId;
 use vesta_xmpp::stanza_error::Condition;
-use vesta_xmpp::{Envelope, Jid, MessageType, StanzaError, StanzaType};
+use vesta_xmpp::{Envelope, Flags, Jid, MessageType, StanzaError, StanzaType};
 
 use super::message::{self, Fate};
 use super::rules::Verdict;
 use super::{at_account, bounce};
 use crate::StoreError;
 use crate::hooks::Context;
-use crate::log::{LogEntry, LogId, Mark, bear_id};
+use crate::log::{LogEntry, LogId, LogQuery, Mark, View, bear_id};
 use crate::logging::{Entry, Logged, Step, Wait, Way};
 use crate::recent::Marks;
 use crate::store::Change;
@@ -45,6 +48,9 @@ async fn try_sent(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Result<(
     if let Some(first) = context.account.log.recent.find(marks) {
         if context.account.log.is_entry_under_way(first) {
             line_up(context, None, Step::Again { stanza: stanza.clone(), marks });
+        } else if context.account.log.recent.claim(first) {
+            let step = |stanza, entry| Step::Sent { stanza, entry };
+            once_more(context, stanza, Way::Out, first, step);
         }
         return Ok(());
     }
@@ -77,9 +83,10 @@ pub(super) async fn received(
         context.account.load_log(context.ports).await?;
         marks.ingress = context.ports.ingress();
     }
-    if is_again(context, &stanza, marks) {
+    if is_again(context, &stanza, marks, archived) {
         return Ok(());
     }
+    let is_taken = is_taken && !would_overtake(context, &stanza).await?;
     let waits = match is_taken {
         true => false,
         false => match message::fate(context, &stanza, true).await {
@@ -112,7 +119,7 @@ pub(super) fn must_wait(context: &Context<'_>, stanza: &Envelope) -> bool {
 /// Lets a stanza that needs no entry wait for those before it.
 pub(super) fn stay_behind(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     let marks = marks(context, &stanza);
-    if is_again(context, &stanza, marks) {
+    if is_again(context, &stanza, marks, false) {
         return;
     }
     if !context.account.log.has_room_behind() {
@@ -124,14 +131,55 @@ pub(super) fn stay_behind(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     line_up(context, from, Step::Behind { stanza });
 }
 
-/// Sees to a stanza that has come before.
-fn is_again(context: &mut Context<'_>, stanza: &Arc<Envelope>, marks: Marks) -> bool {
+/// Sees to a stanza that has come before; `archived`: its entry is one that the archive shows.
+fn is_again(context: &mut Context<'_>, stanza: &Arc<Envelope>, marks: Marks, archived: bool) -> bool {
     let Some(first) = context.account.log.recent.find(marks) else { return false };
     tracing::debug!(account = %context.account.jid, "a stanza has come before");
     if context.account.log.is_entry_under_way(first) {
         line_up(context, None, Step::Again { stanza: stanza.clone(), marks });
+    } else if archived && context.account.log.recent.claim(first) {
+        let step = |stanza, entry| Step::Received { stanza, entry, waits: false };
+        once_more(context, stanza, Way::In, first, step);
     }
     true
+}
+
+/// An earlier leader has stored a message, and may not have delivered it: to the sessions that have not got it. An entry that the archive
+/// does not show waits in the log for them.
+fn once_more(
+    context: &mut Context<'_>,
+    stanza: &Arc<Envelope>,
+    way: Way,
+    id: LogId,
+    step: impl FnOnce(Arc<Envelope>, Entry) -> Step,
+) {
+    let mut again = Envelope::clone(stanza);
+    again.flags.set(Flags::AGAIN);
+    let from = stanza.from.clone().map(|from| (from, way));
+    let step = step(Arc::new(again), Entry { id, archived: true });
+    hand_over(context, Vec::new(), from, id, Wait::No, step);
+}
+
+/// Whether a message to a resource that is connected but takes no messages of the account would overtake what waits from the same
+/// sender (P3): then it waits too.
+async fn would_overtake(context: &Context<'_>, stanza: &Envelope) -> Result<bool, StanzaError> {
+    let log = &context.account.log;
+    let Some(from) = stanza.from.as_ref().filter(|_| log.waiting() > 0 && !message::is_for_taker(context, stanza)) else {
+        return Ok(false);
+    };
+    if log.is_waiting_under_way(from) {
+        return Ok(true);
+    }
+    let query = LogQuery {
+        view: View::Waiting,
+        peer: Some(from.clone()),
+        after: None,
+        before: None,
+        ids: None,
+        limit: 1,
+        backwards: false,
+    };
+    Ok(!context.ports.store().log_page(&context.account.jid, &query).await?.is_empty())
 }
 
 /// Has the world wait for what is under way.
@@ -238,6 +286,10 @@ fn refused(context: &mut Context<'_>, stanza: &Envelope, entry: Entry, error: St
 
 /// A message is in the log: to whoever takes it now.
 async fn deliver(context: &mut Context<'_>, stanza: Arc<Envelope>, entry: Entry, waits: bool) {
+    if waits && !message::is_for_taker(context, &stanza) {
+        // Whoever takes messages next is handed what waits, this among it.
+        return;
+    }
     let stanza = with_stanza_id(context, stanza, entry);
     let is_taken = is_taken(message::hand_out(context, &stanza).await);
     match (is_taken, waits) {
@@ -297,11 +349,7 @@ async fn wait(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Result<(), S
 /// A message that is in the log has come to nobody: it waits, if it may. It is in the archive anyhow, so that its sender has nothing to
 /// be told.
 pub(super) async fn wait_again(context: &mut Context<'_>, stanza: &Arc<Envelope>) {
-    let owner = context.account.jid.as_str();
-    let id = stanza.to_element().ok().and_then(|it| StanzaId::of(&it, owner)).and_then(|it| LogId::parse(&it.id));
-    let Some(id) = id else {
-        return tracing::error!(account = %context.account.jid, "a message of the log does not bear its id");
-    };
+    let id = LogId(stanza.logged);
     if message::fate(context, stanza, true).await != Fate::Waits {
         return;
     }

@@ -57,6 +57,7 @@ fn a_message_becomes_an_envelope_with_its_content_untouched() {
             id: Some("a&1".into()),
             lang: Some("en".into()),
             payload: Some(Name::new(ns::CHAT_STATES, "active")),
+            logged: 0,
             flags: Flags::BODY | Flags::THREAD | Flags::CHAT_STATE | Flags::STORE | Flags::RECEIPT,
             attributes: " x:y = '>' xmlns:x='urn:x'".into(),
             content: content.to_owned().into(),
