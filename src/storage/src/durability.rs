@@ -33,12 +33,13 @@ struct Settings {
     synchronous_commit: String,
     fsync: String,
     full_page_writes: String,
+    data_sync_retry: String,
     synchronous_standby_names: String,
 }
 
 async fn read_settings(database: &Database) -> Result<Settings, StoreError> {
     let sql = "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN \
-               ('synchronous_commit', 'fsync', 'full_page_writes', 'synchronous_standby_names')";
+               ('synchronous_commit', 'fsync', 'full_page_writes', 'data_sync_retry', 'synchronous_standby_names')";
     let mut settings = Settings::default();
     for row in database.rows(sql, &[]).await? {
         let value = row.get("setting")?;
@@ -46,6 +47,7 @@ async fn read_settings(database: &Database) -> Result<Settings, StoreError> {
             "synchronous_commit" => settings.synchronous_commit = value,
             "fsync" => settings.fsync = value,
             "full_page_writes" => settings.full_page_writes = value,
+            "data_sync_retry" => settings.data_sync_retry = value,
             _ => settings.synchronous_standby_names = value,
         }
     }
@@ -62,6 +64,9 @@ fn judge(settings: &Settings) -> Durability {
     }
     if settings.full_page_writes != "on" {
         faults.push("full_page_writes is off: a power cut may damage tables");
+    }
+    if settings.data_sync_retry == "on" {
+        faults.push("data_sync_retry is on: what a failing disk did not take may be lost unnoticed");
     }
     let crash = faults.is_empty();
     let waits_for_standby = matches!(settings.synchronous_commit.as_str(), "on" | "remote_apply" | "remote_write");
@@ -84,13 +89,18 @@ fn judge(settings: &Settings) -> Durability {
 mod tests {
     use super::*;
 
-    fn judged(synchronous_commit: &str, fsync: &str, full_page_writes: &str, standby: &str) -> (bool, bool) {
-        let durability = judge(&Settings {
+    fn settings(synchronous_commit: &str, fsync: &str, full_page_writes: &str, standby: &str) -> Settings {
+        Settings {
             synchronous_commit: synchronous_commit.into(),
             fsync: fsync.into(),
             full_page_writes: full_page_writes.into(),
+            data_sync_retry: "off".into(),
             synchronous_standby_names: standby.into(),
-        });
+        }
+    }
+
+    fn judged(synchronous_commit: &str, fsync: &str, full_page_writes: &str, standby: &str) -> (bool, bool) {
+        let durability = judge(&settings(synchronous_commit, fsync, full_page_writes, standby));
         (durability.crash, durability.failover)
     }
 
@@ -102,5 +112,7 @@ mod tests {
         assert_eq!(judged("off", "on", "on", "FIRST 1 (b)"), (false, false));
         assert_eq!(judged("on", "off", "on", ""), (false, false));
         assert_eq!(judged("on", "on", "off", ""), (false, false));
+        let trusting = Settings { data_sync_retry: "on".into(), ..settings("on", "on", "on", "") };
+        assert!(!judge(&trusting).crash);
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use vesta_wire::attach::{Announced, BoundSession, Digest, EndReason, Inbound, ResumedSession, ToManager, ToRouter};
 use vesta_wire::{Epoch, Sequence};
-use vesta_xmpp::{Envelope, FullJid};
 use vesta_xmpp::management::Refusal;
 use vesta_xmpp::stanza_error::Condition;
 use vesta_xmpp::stream_error::StreamCondition;
+use vesta_xmpp::{Envelope, FullJid};
 
 use super::client::Client;
 use super::router::{Router, chat, leader, session};

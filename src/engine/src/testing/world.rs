@@ -89,7 +89,7 @@ impl World {
             carbons: false,
             directed: BTreeSet::new(),
         };
-        state.bound.push(Bound { session: Arc::new(session), inbox: Default::default(), closed: None });
+        state.bound.push(Bound { session: Arc::new(session), inbox: Default::default(), logged: 0, closed: None });
         Actor { world: self, key }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use vesta_xmpp::{BareJid, Envelope, StreamError};
+use vesta_xmpp::{BareJid, Envelope, Flags, StreamError};
 
 use super::memory::MemoryStore;
 use crate::log::Mark;
@@ -17,6 +17,8 @@ pub(super) const FENCE: Fence = Fence { shard: 0, generation: 1, term: 1 };
 
 /// A bound session, and what it has received and not yet said so.
 pub(super) struct Bound {
+    /// The greatest [`Envelope::logged`] that it has got.
+    pub(super) logged: u64,
     pub(super) session: Arc<Session>,
     pub(super) inbox: VecDeque<Envelope>,
     pub(super) closed: Option<StreamError>,
@@ -120,6 +122,10 @@ impl Ports for WorldPorts {
         for target in targets {
             let Some(bound) = state.bound.iter_mut().find(|it| it.session.key == *target) else { continue };
             assert_eq!(bound.session.jid.bare_str(), account.as_str(), "delivered to another account's session");
+            if stanza.flags.has(Flags::AGAIN) && stanza.logged <= bound.logged {
+                continue;
+            }
+            bound.logged = bound.logged.max(stanza.logged);
             let mut stanza = (*stanza).clone();
             stanza.to.get_or_insert_with(|| bound.session.jid.clone().into());
             bound.inbox.push_back(stanza);

@@ -535,6 +535,45 @@ fn a_message_that_was_passed_over_waits_on() {
     assert_eq!(waiting, [true, false]);
 }
 
+/// P1, P2: a leader that dies may have stored a message and not delivered it to everybody; the next one makes up for that, once.
+#[test]
+fn a_message_that_an_earlier_leader_has_stored_goes_to_those_who_have_not_got_it() {
+    let world = world(Config::default());
+    let (romeo, balcony) = (world.online(ROMEO), world.online(JULIET));
+    let message = "<message type='chat' to='juliet@example.com'><body>Hi</body><origin-id xmlns='urn:xmpp:sid:0' id='o1'/></message>";
+    romeo.sends(message);
+    balcony.takes().expect("the message");
+    let chamber = world.online("juliet@example.com/chamber");
+    world.forget_received();
+    world.forget_caches();
+    romeo.sends(message);
+    let late = chamber.takes().expect("the message");
+    assert!(late.logged > 0);
+    romeo.sends(message);
+    world.nobody_receives_anything();
+}
+
+/// P3: what waits from the same sender comes first, also where the resource is connected and takes no messages of the account yet.
+#[test]
+fn a_message_to_a_resource_that_is_only_connected_does_not_overtake_what_waits() {
+    let world = world(Config::default());
+    world.account("juliet@example.com");
+    let romeo = world.online(ROMEO);
+    says(&romeo, JULIET, "1");
+    let juliet = world.connect(JULIET);
+    says(&romeo, JULIET, "2");
+    juliet.receives_nothing();
+    juliet.sends("<presence/>");
+    juliet.takes().expect("her own presence");
+    for body in ["1", "2"] {
+        let message = juliet.takes().expect("a message that waited");
+        assert!(String::from_utf8_lossy(&message.content).contains(&format!("<body>{body}</body>")), "{message:?}");
+    }
+    says(&romeo, JULIET, "3");
+    juliet.takes().expect("the message");
+    world.nobody_receives_anything();
+}
+
 /// A page of the archive that did not arrive is asked for again: nobody keeps it.
 #[test]
 fn results_that_did_not_arrive_are_kept_nowhere() {

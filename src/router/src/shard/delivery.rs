@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use vesta_engine::SessionKey;
 use vesta_wire::attach::{Target, ToManager};
 use vesta_wire::{Epoch, Sequence, SessionId, ShardId, Term};
-use vesta_xmpp::{Envelope, Flags};
 use vesta_xmpp::client_state::ClientState;
 use vesta_xmpp::hash::HashMap;
+use vesta_xmpp::{Envelope, Flags};
 
 use super::held_back::HeldBack;
 use super::inbox::{Arrival, Inbox};

@@ -1,7 +1,7 @@
 //! Takes away what is too old, and the logs of accounts that are gone, in small steps.
 //!
-//! A host's entries are found account by account: an index by time would cost every message a third of what it costs in all.
-//! Where a pass through a host's accounts stands is remembered between the calls.
+//! A host's entries are found account by account: an index by time would be one more to keep with every message, for what is done
+//! now and then. Where a pass through a host's accounts stands is remembered between the calls.
 
 use std::collections::HashMap;
 

@@ -164,7 +164,8 @@ fn once_more(
 /// sender (P3): then it waits too.
 async fn would_overtake(context: &Context<'_>, stanza: &Envelope) -> Result<bool, StanzaError> {
     let log = &context.account.log;
-    let Some(from) = stanza.from.as_ref().filter(|_| log.waiting() > 0 && !message::is_for_taker(context, stanza)) else {
+    let Some(from) = stanza.from.as_ref().filter(|_| log.waiting() > 0 && !message::is_for_taker(context, stanza))
+    else {
         return Ok(false);
     };
     if log.is_waiting_under_way(from) {
