@@ -8,6 +8,7 @@
 //! | [`login`] | a stream brought up with little work on this side |
 //! | [`account`] | the file of accounts, with keys derived beforehand |
 //! | [`contacts`] | users with rosters |
+//! | [`management`] | streams on which both sides count (XEP-0198) |
 //! | [`probe`] | messages that carry a number and a time, found again in raw bytes |
 //! | [`pair`] | two connections, one of which writes probes to the other |
 //! | [`schedule`], [`ticker`] | the open loop: when what is to be sent, and a clock that is fine enough |
@@ -30,6 +31,7 @@ mod crew;
 mod error;
 mod for_each;
 mod login;
+mod management;
 mod order;
 mod page;
 mod pair;

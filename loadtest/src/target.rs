@@ -39,6 +39,11 @@ impl TargetArguments {
         self.security.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// Each of the servers alone.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        self.servers.iter().map(|server| Self { servers: vec![*server], ..self.clone() })
+    }
+
     /// The same with another server, which knows nothing of TLS.
     pub fn at_relay(&self, relay: SocketAddr) -> Self {
         Self { servers: vec![relay], security: Security::Clear, ..self.clone() }
