@@ -15,7 +15,7 @@
 //! | [`order`] | what was lost, doubled or overtaken |
 //! | [`recorder`], [`tally`] | what is counted and timed in one process, and of all together |
 //! | [`random`] | chance that can be repeated |
-//! | [`process`] | what processes have used: CPU, memory, context switches, bytes written |
+//! | [`process`], [`disks`] | what processes have used: CPU, memory, context switches; what disks have written |
 //! | [`report`], [`circumstances`] | figures for people and for programs, and where they are from |
 //! | [`progress`] | how far a run has come |
 //! | [`for_each`] | many things at once, but not too many |
@@ -28,6 +28,7 @@ mod command;
 mod compare;
 mod contacts;
 mod crew;
+mod disks;
 mod error;
 mod for_each;
 mod login;

@@ -46,7 +46,7 @@ impl Report {
             .with_number("server_user_seconds_per_100_000", per_100_000(cost.server.user_s))
             .with_number("server_system_seconds_per_100_000", per_100_000(cost.server.system_s))
             .with_number("server_context_switches_per_event", cost.server.switches as f64 / count.max(1) as f64)
-            .with_number("server_written_bytes_per_event", cost.server.written_bytes as f64 / count.max(1) as f64)
+            .with_number("disk_written_bytes_per_event", cost.disk_written_bytes as f64 / count.max(1) as f64)
             .with_number("own_cpu_seconds_per_100_000", per_100_000(cost.own.cpu_s()))
     }
 
@@ -107,6 +107,8 @@ pub struct Cost {
     pub server: Usage,
     /// What the load generator has used, in all its processes.
     pub own: Usage,
+    /// What this machine's disks have written, for whomever.
+    pub disk_written_bytes: u64,
 }
 
 #[cfg(test)]

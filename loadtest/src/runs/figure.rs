@@ -23,7 +23,7 @@ const HEADLINES: [(&str, &str); 12] = [
 
 /// What is told only where there is any: what should not happen, and what is written.
 const IF_ANY: [&str; 9] = [
-    "server_written_bytes_per_event",
+    "disk_written_bytes_per_event",
     "doubled",
     "overtaken",
     "refused",
