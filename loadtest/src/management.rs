@@ -148,6 +148,44 @@ fn handled(tag: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// What a client that asks makes of a server that says this on a stream that is up.
+    async fn told<T>(says: &str, ask: impl AsyncFnOnce(&mut Stream) -> Result<T, Error>) -> (Result<T, Error>, String) {
+        let config = vesta_client::Config::new("juliet@localhost", "").expect("a JID");
+        let (client, mut server) = tokio::io::duplex(4096);
+        let mut stream = Stream::over(client, &config);
+        let header =
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+        server.write_all([header, says].concat().as_bytes()).await.expect("there is room");
+        assert!(matches!(stream.next().await, Ok(Item::Open(_))));
+        let told = ask(&mut stream).await;
+        drop(stream);
+        let mut asked = String::new();
+        server.read_to_string(&mut asked).await.expect("text");
+        (told, asked)
+    }
+
+    #[tokio::test]
+    async fn a_managed_stream_begins_behind_what_came_before() {
+        let says = "<message/><enabled xmlns='urn:xmpp:sm:3' resume='true' id='x'/>";
+        let (id, asked) = told(says, async |stream| enable(stream, true).await).await;
+        assert_eq!(asked, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+        assert_eq!(id.expect("it is managed").as_deref(), Some("x"));
+        let failed = "<failed xmlns='urn:xmpp:sm:3'/>";
+        assert!(told(failed, async |stream| enable(stream, true).await).await.0.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_on_with_a_count_or_not_at_all() {
+        let resume = async |stream: &mut Stream| resume(stream, "x", 7).await;
+        let (resumed, asked) = told("<resumed xmlns='urn:xmpp:sm:3' previd='x' h='3'/>", resume).await;
+        assert_eq!(asked, "<resume xmlns='urn:xmpp:sm:3' h='7' previd='x'/>");
+        assert_eq!(resumed.expect("an answer"), Ok(3));
+        let (refused, _) = told("<failed xmlns='urn:xmpp:sm:3'/>", resume).await;
+        assert!(refused.expect("an answer").is_err());
+    }
+
     const TRAFFIC: &[u8] = b"<message from='a'><body>1</body><x xmlns='r'/></message><r xmlns='urn:xmpp:sm:3'/>\
                              <message><result/><body>2</body></message><a h='7' xmlns='urn:xmpp:sm:3'/>\
                              <a xmlns=\"urn:xmpp:sm:3\" h=\"9\"/>";

@@ -284,3 +284,30 @@ impl Incoming {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(times_us: &[u64]) -> Acknowledging {
+        Acknowledging { sent_us: times_us.iter().copied().collect(), ..Acknowledging::default() }
+    }
+
+    #[test]
+    fn an_acknowledgement_covers_all_that_was_sent_before_and_is_timed_for_each() {
+        let (mut acknowledging, recorder) = (sent(&[0, 0, 0]), Recorder::default());
+        recorder.begin();
+        let begun_us = recorder.now_us();
+        acknowledging.sent_us.iter_mut().for_each(|sent_us| *sent_us = begun_us);
+        acknowledging.take(b"<a xmlns='urn:xmpp:sm:3' h='2'/>", &recorder).expect("two of three");
+        acknowledging.take(b"<a xmlns='urn:xmpp:sm:3' h='2'/>", &recorder).expect("nothing new");
+        assert_eq!(acknowledging.sent_us.len(), 1);
+        assert_eq!(recorder.tally().named[ACKNOWLEDGED].count(), 2);
+    }
+
+    #[test]
+    fn a_server_that_acknowledges_more_than_was_sent_is_told_of() {
+        let taken = sent(&[1]).take(b"<a xmlns='urn:xmpp:sm:3' h='2'/>", &Recorder::default());
+        assert!(matches!(taken, Err(Error::Unexpected { .. })));
+    }
+}

@@ -189,3 +189,25 @@ impl ServerCertVerifier for Unverified {
         self.schemes.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        target: TargetArguments,
+    }
+
+    #[test]
+    fn several_servers_are_one_target_or_one_each() {
+        let line = ["", "--server", "127.0.0.1:1", "--server", "127.0.0.1:2", "--security", "clear"];
+        let target = Line::try_parse_from(line).expect("well-formed").target;
+        let each: Vec<_> = target.each().map(|one| (one.servers, one.security)).collect();
+        let servers: Vec<SocketAddr> = target.servers;
+        assert_eq!(each, [(vec![servers[0]], Security::Clear), (vec![servers[1]], Security::Clear)]);
+    }
+}

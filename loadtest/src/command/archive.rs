@@ -162,12 +162,13 @@ impl Archive {
         }
         // The last page may be a short one.
         let whole = before.len() - 1;
-        let Some(end) = whole.checked_sub(self.pages) else {
-            let got = format!("{whole} pages");
-            return Err(Error::Unexpected { expected: "an archive of as many messages as were written", got });
-        };
-        let places = [0, end / 2, end].map(|at| before[at].clone());
-        Ok(Archived { stream, places })
+        match first_pages(whole, self.pages) {
+            Some(first) => Ok(Archived { stream, places: first.map(|at| before[at].clone()) }),
+            None => {
+                let got = format!("{whole} pages");
+                Err(Error::Unexpected { expected: "an archive of as many messages as were written", got })
+            }
+        }
     }
 
     async fn read(&self, archive: Archived, recorder: &Recorder, progress: &Progress) -> Result<(), Error> {
@@ -194,6 +195,12 @@ impl Archive {
         }
         Ok(())
     }
+}
+
+/// With which page each of the [`PLACES`] begins, in an archive of so many pages, if so many are read there. `None`: it has fewer.
+fn first_pages(pages: usize, read: usize) -> Option<[usize; 3]> {
+    let end = pages.checked_sub(read)?;
+    Some([0, end / 2, end])
 }
 
 /// A page that was read.
@@ -224,5 +231,17 @@ async fn page(stream: &mut Stream, messages_max: u32, position: Position) -> Res
             Item::Close => return Err(vesta_client::Error::Closed.into()),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_read_at_the_start_in_the_middle_and_at_the_end() {
+        assert_eq!(first_pages(2000, 10), Some([0, 995, 1990]));
+        assert_eq!(first_pages(10, 10), Some([0, 0, 0]));
+        assert_eq!(first_pages(9, 10), None);
     }
 }

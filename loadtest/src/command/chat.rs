@@ -269,3 +269,19 @@ async fn pace(schedule: Option<Schedule>, recorder: &Recorder, wakes: &[Arc<Noti
 fn join<T>(ended: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
     ended.map_err(Error::task)?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_has_two_accounts_of_its_own() {
+        let account = |name: &str| Account { name: name.into(), password: String::new(), salted: None };
+        let accounts = ["a", "b", "c", "d", "e"].map(account);
+        let names =
+            |pairs| couples(&accounts, pairs).map(|of| of.iter().map(|it| it.name.as_str()).collect::<String>());
+        assert_eq!(names(0..1).ok().as_deref(), Some("ab"));
+        assert_eq!(names(1..2).ok().as_deref(), Some("cd"));
+        assert!(names(1..3).is_err() && names(1..1).is_err());
+    }
+}
