@@ -24,14 +24,13 @@ pub use spread::Spread;
 const CIRCUMSTANCES: [&str; 7] = ["scenario", "label", "server", "started", "command", "machine", "version"];
 
 /// The numbers that a scenario was given rather than found. Texts (`security`, `mechanism`) all are such.
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 11] = [
     "pairs",
     "window",
     "rate",
     "message_bytes",
     "messages_each",
     "sessions",
-    "endpoints",
     "users",
     "contacts",
     "at_once",
