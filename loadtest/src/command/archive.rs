@@ -58,7 +58,7 @@ pub struct Archive {
     #[arg(long, default_value_t = 10)]
     pages: usize,
     /// How often each place is come to.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     rounds: usize,
     /// Bytes of a message as it is sent.
     #[arg(long, default_value_t = 300)]
