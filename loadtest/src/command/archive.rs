@@ -65,6 +65,13 @@ pub struct Archive {
     size: usize,
 }
 
+/// What is in an archive.
+struct Contents {
+    messages: u64,
+    /// Where each page begins; at least one.
+    pages: Vec<Position>,
+}
+
 /// An archive that is read: the connection, and behind which message each of the [`PLACES`] begins.
 struct Archived {
     stream: Stream,
@@ -118,9 +125,10 @@ impl Archive {
     /// Writes what the archive of the second of both does not have yet.
     async fn fill(&self, target: &Target, couple: &[Account], progress: &Arc<Progress>) -> Result<(), Error> {
         let mut reading = self.read_as(target, &couple[1]).await?;
-        // Who doesn't tell how many there are gets all.
-        let count = page(&mut reading, 0, Position::First).await?.fin.page.count.unwrap_or_default();
-        let missing = self.archived_messages.saturating_sub(u64::from(count));
+        // Not all servers tell how many there are.
+        progress.begin("counting messages", 0);
+        let found = self.read_all(&mut reading, progress).await?.messages;
+        let missing = self.archived_messages.saturating_sub(found);
         if missing == 0 {
             return Ok(());
         }
@@ -148,25 +156,31 @@ impl Archive {
         Ok(log_in(target, account, self.common.mechanism, "reading").await?.0)
     }
 
-    /// Reads all pages, one after the other, and finds the places.
+    /// Finds the places.
     async fn open(&self, mut stream: Stream, progress: &Progress) -> Result<Archived, Error> {
-        let mut before = vec![Position::First];
-        loop {
-            let position = before.last().cloned().unwrap_or_default();
-            let page = page(&mut stream, self.page_messages, position).await?;
-            progress.add(1);
-            match page.fin.page.last {
-                Some(last) if !page.fin.complete => before.push(Position::After(last)),
-                _ => break,
+        let Contents { messages, pages } = self.read_all(&mut stream, progress).await?;
+        // The last page may be a short one.
+        match first_pages(pages.len() - 1, self.pages) {
+            Some(first) => Ok(Archived { stream, places: first.map(|at| pages[at].clone()) }),
+            None => {
+                let got = format!("{messages} messages");
+                Err(Error::Unexpected { expected: "an archive of as many messages as were written", got })
             }
         }
-        // The last page may be a short one.
-        let whole = before.len() - 1;
-        match first_pages(whole, self.pages) {
-            Some(first) => Ok(Archived { stream, places: first.map(|at| before[at].clone()) }),
-            None => {
-                let got = format!("{whole} pages");
-                Err(Error::Unexpected { expected: "an archive of as many messages as were written", got })
+    }
+
+    /// Reads all pages, one after the other.
+    async fn read_all(&self, stream: &mut Stream, progress: &Progress) -> Result<Contents, Error> {
+        let mut contents = Contents { messages: 0, pages: Vec::new() };
+        let mut position = Position::First;
+        loop {
+            let page = page(stream, self.page_messages, position.clone()).await?;
+            progress.add(1);
+            contents.pages.push(position);
+            contents.messages += u64::from(page.messages);
+            match page.fin.page.last {
+                Some(last) if !page.fin.complete => position = Position::After(last),
+                _ => return Ok(contents),
             }
         }
     }
