@@ -140,10 +140,15 @@ make_certificate() {
         -addext subjectAltName=DNS:localhost -keyout "$directory/clients.key" -out "$directory/clients.pem" 2>/dev/null
 }
 
-# A PostgreSQL server for this directory alone; sets `postgres` to its URL.
+# A PostgreSQL server for this directory alone, as durable as in production, the same for every server that has one; sets `postgres` to
+# its URL, and `database` to what it says of itself.
 start_postgres() {
     has psql && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install_packages postgresql postgresql-client
-    postgres=$(VESTA_POSTGRES_DIR=$directory/postgres "$root/tests/postgres" start)
+    postgres=$(VESTA_POSTGRES_DIR=$directory/postgres VESTA_POSTGRES_FSYNC=on "$root/tests/postgres" start)
+    database=$(psql --no-psqlrc --quiet --tuples-only --no-align -d "$postgres" -c "
+        SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1) || ' with '
+            || string_agg(name || ' ' || setting, ', ' ORDER BY name)
+        FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')")
 }
 
 # fill FILE: a file of this folder with its @name@ replaced by the variables of these names.

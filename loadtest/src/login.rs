@@ -28,13 +28,25 @@ pub async fn log_in(
     mechanism: Mechanism,
     resource: &str,
 ) -> Result<(Stream, FullJid), Error> {
-    let login = async {
+    let mut stream = enter(target, account, mechanism).await?;
+    let binding = bind(&mut stream, resource);
+    let jid = timeout(LOGIN_MAX, binding).await.map_err(|_| Error::TimedOut("a login"))??;
+    Ok((stream, jid))
+}
+
+/// Connects and authenticates, up to where a resource is bound or an earlier stream resumed.
+///
+/// # Errors
+/// As [`log_in`].
+pub async fn enter(target: &Target, account: &Account, mechanism: Mechanism) -> Result<Stream, Error> {
+    let entering = async {
         let mut stream = connect(target).await?;
         authenticate(&mut stream, account, mechanism).await?;
-        let jid = bind(&mut stream, target, resource).await?;
-        Ok((stream, jid))
+        stream.restart();
+        open(&mut stream, target).await?;
+        Ok(stream)
     };
-    timeout(LOGIN_MAX, login).await.map_err(|_| Error::TimedOut("a login"))?
+    timeout(LOGIN_MAX, entering).await.map_err(|_| Error::TimedOut("a login"))?
 }
 
 /// Connects, and opens the stream up to the features that lead to authentication.
@@ -154,9 +166,7 @@ async fn sasl(stream: &mut Stream, name: &'static str) -> Result<String, Error> 
     }
 }
 
-async fn bind(stream: &mut Stream, target: &Target, resource: &str) -> Result<FullJid, Error> {
-    stream.restart();
-    open(stream, target).await?;
+async fn bind(stream: &mut Stream, resource: &str) -> Result<FullJid, Error> {
     let request = Request { resource: Some(resource.to_owned()) };
     stream.send(&Envelope::iq(IqType::Set, "bind", Some(&request.to_element()))).await?;
     let item = stream.next().await?;

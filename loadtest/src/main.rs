@@ -8,13 +8,14 @@
 //! | [`login`] | a stream brought up with little work on this side |
 //! | [`account`] | the file of accounts, with keys derived beforehand |
 //! | [`contacts`] | users with rosters |
+//! | [`management`] | streams on which both sides count (XEP-0198) |
 //! | [`probe`] | messages that carry a number and a time, found again in raw bytes |
 //! | [`pair`] | two connections, one of which writes probes to the other |
 //! | [`schedule`], [`ticker`] | the open loop: when what is to be sent, and a clock that is fine enough |
 //! | [`order`] | what was lost, doubled or overtaken |
 //! | [`recorder`], [`tally`] | what is counted and timed in one process, and of all together |
 //! | [`random`] | chance that can be repeated |
-//! | [`process`] | what processes have used: CPU, memory, context switches, bytes written |
+//! | [`process`], [`disks`] | what processes have used: CPU, memory, context switches; what disks have written |
 //! | [`report`], [`circumstances`] | figures for people and for programs, and where they are from |
 //! | [`progress`] | how far a run has come |
 //! | [`for_each`] | many things at once, but not too many |
@@ -27,9 +28,11 @@ mod command;
 mod compare;
 mod contacts;
 mod crew;
+mod disks;
 mod error;
 mod for_each;
 mod login;
+mod management;
 mod order;
 mod page;
 mod pair;

@@ -30,8 +30,6 @@ pub struct Usage {
     pub system_s: f64,
     /// Context switches.
     pub switches: u64,
-    /// Bytes that went to disks, or will.
-    pub written_bytes: u64,
 }
 
 impl Usage {
@@ -47,7 +45,6 @@ impl Usage {
             user_s: self.user_s - earlier.user_s,
             system_s: self.system_s - earlier.system_s,
             switches: self.switches.saturating_sub(earlier.switches),
-            written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),
         }
     }
 }
@@ -57,7 +54,6 @@ impl AddAssign for Usage {
         self.user_s += other.user_s;
         self.system_s += other.system_s;
         self.switches += other.switches;
-        self.written_bytes += other.written_bytes;
     }
 }
 
@@ -128,12 +124,7 @@ fn usage(pid: u32) -> Result<Usage, Error> {
     // of children that have ended) the 12th to 15th.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let seconds = |at: usize| fields.get(at).and_then(|field| field.parse().ok()).unwrap_or(0.0) / TICKS_PER_SECOND;
-    Ok(Usage {
-        user_s: seconds(11) + seconds(13),
-        system_s: seconds(12) + seconds(14),
-        switches: switches(pid)?,
-        written_bytes: value(&read(&format!("/proc/{pid}/io"))?, "write_bytes:"),
-    })
+    Ok(Usage { user_s: seconds(11) + seconds(13), system_s: seconds(12) + seconds(14), switches: switches(pid)? })
 }
 
 /// Of all threads that still run.

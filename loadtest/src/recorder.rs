@@ -1,5 +1,6 @@
 //! What the tasks of a process record while it is measured: events by the second, and how long they took.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +22,7 @@ pub struct Recorder {
 #[derive(Debug, Default)]
 struct Recorded {
     latencies: Latencies,
+    named: BTreeMap<&'static str, Latencies>,
     timeline: Vec<u64>,
 }
 
@@ -82,11 +84,21 @@ impl Recorder {
         }
     }
 
+    /// Takes times of another kind, which are no events: those of what was meant for the measured stretch.
+    pub fn take_named(&self, name: &'static str, now_us: u64, meant_us: impl IntoIterator<Item = u64>) {
+        let stretch = self.from_us.load(Ordering::Relaxed)..self.until_us.load(Ordering::Relaxed);
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        for meant_us in meant_us.into_iter().filter(|meant_us| stretch.contains(meant_us)) {
+            recorded.named.entry(name).or_default().record(now_us.saturating_sub(meant_us));
+        }
+    }
+
     /// What was recorded; nothing is left here.
     pub fn tally(&self) -> Tally {
         let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        let Recorded { latencies, timeline } = std::mem::take(&mut *recorded);
-        Tally { latencies, timeline, ..Tally::default() }
+        let Recorded { latencies, named, timeline } = std::mem::take(&mut *recorded);
+        let named = named.into_iter().map(|(name, latencies)| (name.to_owned(), latencies)).collect();
+        Tally { latencies, named, timeline, ..Tally::default() }
     }
 }
 
@@ -115,9 +127,19 @@ mod tests {
     }
 
     #[test]
+    fn times_of_another_kind_are_no_events() {
+        let recorder = over(1_000_000, 3_000_000);
+        recorder.take_named("acknowledged", 1_500_000, [900_000, 1_400_000]);
+        recorder.take_named("acknowledged", 9_000_000, [2_999_999, 3_000_000]);
+        let tally = recorder.tally();
+        assert_eq!((tally.events(), tally.latencies.count(), tally.named["acknowledged"].count()), (0, 0, 2));
+    }
+
+    #[test]
     fn nothing_is_recorded_before_it_begins() {
         let recorder = Recorder::default();
         recorder.take(5, [4]);
+        recorder.take_named("acknowledged", 5, [4]);
         assert_eq!(recorder.tally(), Tally::default());
     }
 }

@@ -46,6 +46,7 @@ impl Report {
             .with_number("server_user_seconds_per_100_000", per_100_000(cost.server.user_s))
             .with_number("server_system_seconds_per_100_000", per_100_000(cost.server.system_s))
             .with_number("server_context_switches_per_event", cost.server.switches as f64 / count.max(1) as f64)
+            .with_number("disk_written_bytes_per_event", cost.disk_written_bytes as f64 / count.max(1) as f64)
             .with_number("own_cpu_seconds_per_100_000", per_100_000(cost.own.cpu_s()))
     }
 
@@ -57,6 +58,20 @@ impl Report {
             .into_iter()
             .fold(self, |report, (name, percentile)| report.with_number(name, latencies.percentile_ms(percentile)))
             .with("latency_histogram", json!(latencies.buckets_ms()))
+    }
+
+    /// Adds times of another kind under a name; nothing where none were taken.
+    #[must_use]
+    pub fn with_named_latencies(self, name: &str, tally: &Tally) -> Self {
+        let Some(latencies) = tally.named.get(name) else { return self };
+        let percentiles = [("p50_ms", 50.0), ("p99_ms", 99.0), ("p99_9_ms", 99.9), ("max_ms", 100.0)];
+        let figure = |percentile: &str| format!("{name}_{percentile}");
+        percentiles
+            .into_iter()
+            .fold(self, |report, (percentile, value)| {
+                report.with_number(&figure(percentile), latencies.percentile_ms(value))
+            })
+            .with(&figure("latency_histogram"), json!(latencies.buckets_ms()))
     }
 
     /// Adds how many measured events each second had: pairs of a second and a count.
@@ -92,6 +107,8 @@ pub struct Cost {
     pub server: Usage,
     /// What the load generator has used, in all its processes.
     pub own: Usage,
+    /// What this machine's disks have written, for whomever.
+    pub disk_written_bytes: u64,
 }
 
 #[cfg(test)]
@@ -112,5 +129,15 @@ mod tests {
         let report = Report::default().with_latencies(&tally.latencies).with_timeline(&tally);
         assert!(report.to_json().ends_with(r#""latency_histogram":[[1.0,1]],"timeline":[[0,5],[1,7]]}"#));
         assert_eq!(report.to_string().lines().count(), 5);
+    }
+
+    #[test]
+    fn times_of_another_kind_have_their_name_before_them() {
+        let mut tally = Tally::default();
+        assert_eq!(Report::default().with_named_latencies("acknowledged", &tally).to_json(), "{}");
+        tally.named.entry("acknowledged".into()).or_default().record(1000);
+        let report = Report::default().with_named_latencies("acknowledged", &tally).to_json();
+        assert!(report.starts_with(r#"{"acknowledged_p50_ms":1.0,"acknowledged_p99_ms":1.0,"#), "{report}");
+        assert!(report.ends_with(r#""acknowledged_latency_histogram":[[1.0,1]]}"#), "{report}");
     }
 }

@@ -12,6 +12,8 @@ pub struct Tally {
     pub counts: BTreeMap<String, u64>,
     /// How long things took.
     pub latencies: Latencies,
+    /// How long other things took, by the names under which reports tell them.
+    pub named: BTreeMap<String, Latencies>,
     /// Measured events in each second, from the first measured one on.
     pub timeline: Vec<u64>,
     /// Lines of the file of accounts, where some were made.
@@ -39,7 +41,10 @@ impl Tally {
         for (name, count) in other.counts {
             *self.counts.entry(name).or_default() += count;
         }
-        self.latencies.0.add(&other.latencies.0).expect("histograms of the same bounds");
+        self.latencies.merge(&other.latencies);
+        for (name, latencies) in other.named {
+            self.named.entry(name).or_default().merge(&latencies);
+        }
         self.timeline.resize(self.timeline.len().max(other.timeline.len()), 0);
         for (sum, count) in self.timeline.iter_mut().zip(other.timeline) {
             *sum += count;
@@ -57,6 +62,11 @@ impl Latencies {
     /// Takes a time. One that is longer than the greatest counts as that.
     pub fn record(&mut self, time_us: u64) {
         self.0.saturating_record(time_us);
+    }
+
+    /// Adds those of others.
+    fn merge(&mut self, other: &Latencies) {
+        self.0.add(&other.0).expect("histograms of the same bounds");
     }
 
     /// How many there are.
@@ -115,7 +125,10 @@ mod tests {
     fn tally(lost: u64, times_us: &[u64], timeline: &[u64]) -> Tally {
         let mut tally = Tally { timeline: timeline.to_vec(), ..Tally::default() };
         tally.add("lost", lost);
-        times_us.iter().for_each(|time_us| tally.latencies.record(*time_us));
+        for time_us in times_us {
+            tally.latencies.record(*time_us);
+            tally.named.entry("acknowledged".into()).or_default().record(*time_us);
+        }
         tally
     }
 

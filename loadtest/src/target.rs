@@ -39,6 +39,11 @@ impl TargetArguments {
         self.security.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// Each of the servers alone.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        self.servers.iter().map(|server| Self { servers: vec![*server], ..self.clone() })
+    }
+
     /// The same with another server, which knows nothing of TLS.
     pub fn at_relay(&self, relay: SocketAddr) -> Self {
         Self { servers: vec![relay], security: Security::Clear, ..self.clone() }
@@ -182,5 +187,27 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.schemes.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        target: TargetArguments,
+    }
+
+    #[test]
+    fn several_servers_are_one_target_or_one_each() {
+        let line = ["", "--server", "127.0.0.1:1", "--server", "127.0.0.1:2", "--security", "clear"];
+        let target = Line::try_parse_from(line).expect("well-formed").target;
+        let each: Vec<_> = target.each().map(|one| (one.servers, one.security)).collect();
+        let servers: Vec<SocketAddr> = target.servers;
+        assert_eq!(each, [(vec![servers[0]], Security::Clear), (vec![servers[1]], Security::Clear)]);
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! Closed loop: one of each pair sends, and never has more than a window of messages under way; what the other receives makes room
 //! for as many. Open loop (`--rate`): messages are sent at a fixed rate, and latencies count from when each was meant to be sent.
+//! With `--acknowledge` both use XEP-0198: the sender asks behind every message (in the closed loop: behind those that it writes at
+//! once), as clients do that mark each message as sent, and the time to the answer that covers it is taken, too.
+//!
 //! With `--relay` the same connections and bytes go through a bare relay.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +25,8 @@ use crate::crew::{Gate, Run, Scenario, Worker};
 use crate::error::Error;
 use crate::for_each::for_each;
 use crate::login::log_in;
-use crate::pair::{Pace, Pair, Shared};
+use crate::management::enable;
+use crate::pair::{ACKNOWLEDGED, Pace, Pair, Shared};
 use crate::probe::Writer;
 use crate::process::Processes;
 use crate::recorder::Recorder;
@@ -75,6 +80,9 @@ pub struct Chat {
     /// What the messages are addressed to.
     #[arg(long, value_enum, default_value_t = To::Full)]
     to: To,
+    /// Streams are managed (XEP-0198), and the time from a message to its acknowledgement is taken.
+    #[arg(long, conflicts_with = "relay")]
+    acknowledge: bool,
 }
 
 /// What messages are addressed to.
@@ -111,7 +119,8 @@ impl Scenario for Chat {
         for (number, (ends, wake)) in ends.into_iter().zip(&wakes).enumerate() {
             let writer = Writer::messages(&ends.to, self.size);
             let pace = schedule.map_or(Pace::Window(self.window), |it| Pace::Schedule(it.of_pair(number as u64)));
-            tasks.spawn(Pair::new(ends.sender, ends.receiver, writer, pace, wake.clone(), &shared).run());
+            let pair = Pair::new(ends.sender, ends.receiver, writer, pace, wake.clone(), &shared);
+            tasks.spawn(if self.acknowledge { pair.acknowledging() } else { pair }.run());
         }
         tokio::select! {
             measured = self.measure(worker, &shared.recorder) => measured?,
@@ -138,12 +147,14 @@ impl Scenario for Chat {
             Some(rate) => report.with("rate", rate),
             None => report.with("window", self.window),
         };
+        let report = report.with("message_bytes", self.size);
+        let report = if self.acknowledge { report.with("acknowledge", true) } else { report };
         let report = report
-            .with("message_bytes", self.size)
             .with_cost("messages", run.tally.events(), &run.cost())
             .with_latencies(&run.tally.latencies)
+            .with_named_latencies(ACKNOWLEDGED, &run.tally)
             .with_timeline(&run.tally);
-        let counts = ["lost", "doubled", "overtaken", "refused", "unsent"];
+        let counts = ["lost", "doubled", "overtaken", "refused", "unsent", "unacknowledged"];
         Ok(counts.into_iter().fold(report, |report, name| report.with(name, run.tally.count(name))))
     }
 }
@@ -170,9 +181,6 @@ impl Chat {
 
     async fn connect_all(&self, worker: &Worker) -> Result<Vec<Ends>, Error> {
         let numbers = worker.share.range(self.pairs);
-        if numbers.is_empty() {
-            return Err(Error::Usage("there are more processes than pairs".into()));
-        }
         worker.progress.begin("connecting pairs", numbers.len() as u64);
         if let Some(relay) = self.relay {
             let target = Target::new(self.common.target.at_relay(relay))?;
@@ -180,25 +188,38 @@ impl Chat {
             return for_each(numbers, AT_ONCE, &worker.progress, connect).await;
         }
         let (target, accounts) = self.common.open()?;
-        let Some(couples) = accounts.get(2 * numbers.start..2 * numbers.end) else {
-            return Err(Error::Usage(format!("{} pairs need twice as many accounts", self.pairs)));
-        };
         let connect = |couple| self.connect(&target, couple);
-        for_each(couples.chunks_exact(2), AT_ONCE, &worker.progress, connect).await
+        for_each(couples(&accounts, numbers)?.chunks_exact(2), AT_ONCE, &worker.progress, connect).await
     }
 
     async fn connect(&self, target: &Target, couple: &[Account]) -> Result<Ends, Error> {
         let [romeo, juliet] = couple else { return Err(Error::Usage("a pair is two".into())) };
         let mechanism = self.common.mechanism;
-        let (sender, _) = log_in(target, romeo, mechanism, "chat").await?;
+        let (mut sender, _) = log_in(target, romeo, mechanism, "chat").await?;
         let (mut receiver, jid) = log_in(target, juliet, mechanism, "chat").await?;
         appear(&mut receiver, &jid).await?;
+        if self.acknowledge {
+            enable(&mut sender, false).await?;
+            enable(&mut receiver, false).await?;
+        }
         let to = match self.to {
             To::Bare => jid.bare_str(),
             To::Full => jid.as_str(),
         };
         Ok(Ends { sender, receiver, to: to.to_owned() })
     }
+}
+
+/// The accounts of pairs with these numbers, two for each.
+///
+/// # Errors
+/// There are too few, or no pairs for this process.
+pub fn couples(accounts: &[Account], pairs: Range<usize>) -> Result<&[Account], Error> {
+    if pairs.is_empty() {
+        return Err(Error::Usage("there are more processes than pairs".into()));
+    }
+    let too_few = || Error::Usage("pairs need twice as many accounts".into());
+    accounts.get(2 * pairs.start..2 * pairs.end).ok_or_else(too_few)
 }
 
 /// The same two connections, joined by a line each.
@@ -247,4 +268,20 @@ async fn pace(schedule: Option<Schedule>, recorder: &Recorder, wakes: &[Arc<Noti
 
 fn join<T>(ended: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
     ended.map_err(Error::task)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_has_two_accounts_of_its_own() {
+        let account = |name: &str| Account { name: name.into(), password: String::new(), salted: None };
+        let accounts = ["a", "b", "c", "d", "e"].map(account);
+        let names =
+            |pairs| couples(&accounts, pairs).map(|of| of.iter().map(|it| it.name.as_str()).collect::<String>());
+        assert_eq!(names(0..1).ok().as_deref(), Some("ab"));
+        assert_eq!(names(1..2).ok().as_deref(), Some("cd"));
+        assert!(names(1..3).is_err() && names(1..1).is_err());
+    }
 }

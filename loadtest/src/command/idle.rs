@@ -89,7 +89,7 @@ impl Scenario for Idle {
             .with_number("bytes_per_session", after.saturating_sub(before) as f64 / sessions.max(1) as f64)
             .with_number("idle_cpu_percent", per_second(hold.server.cpu_s()) * 100.0)
             .with_number("idle_context_switches_per_second", per_second(hold.server.switches as f64))
-            .with_number("idle_written_bytes_per_second", per_second(hold.server.written_bytes as f64))
+            .with_number("idle_disk_written_bytes_per_second", per_second(hold.disk_written_bytes as f64))
             .with_number("logins_per_second", sessions as f64 / logins.elapsed.as_secs_f64())
             .with("sessions_lost", run.tally.count("sessions_lost")))
     }

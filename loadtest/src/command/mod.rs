@@ -1,12 +1,15 @@
 //! The command line: one scenario a file.
 
 mod accounts;
+mod archive;
 mod chat;
 mod idle;
 mod login;
 mod mixed;
+mod offline;
 mod presence;
 mod relay;
+mod resume;
 mod storm;
 
 use std::path::PathBuf;
@@ -47,6 +50,12 @@ enum Task {
     Presence(Measured<presence::Presence>),
     /// Logs all users in at once, until each has seen all contacts.
     Storm(Measured<storm::Storm>),
+    /// Cuts the connections of all sessions and lets them resume their streams (XEP-0198).
+    Resume(Measured<resume::Resume>),
+    /// Sends messages to accounts that are offline, and has them fetched (XEP-0160).
+    Offline(Measured<offline::Offline>),
+    /// Reads pages of archives at several places (XEP-0313).
+    Archive(Measured<archive::Archive>),
     /// A bit of everything, as on a common day.
     Mixed(Measured<mixed::Mixed>),
     /// Serves as the physical reference for `chat --relay`.
@@ -116,6 +125,9 @@ impl Command {
             Task::Login(it) => it.run(),
             Task::Presence(it) => it.run(),
             Task::Storm(it) => it.run(),
+            Task::Resume(it) => it.run(),
+            Task::Offline(it) => it.run(),
+            Task::Archive(it) => it.run(),
             Task::Mixed(it) => it.run(),
             Task::Relay(it) => it.run().map(|()| None),
             Task::Page(it) => it.run().map(|()| None),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::disks;
 use crate::error::Error;
 use crate::process::{Processes, Usage};
 use crate::report::Cost;
@@ -23,13 +24,14 @@ pub enum Gate {
     End,
 }
 
-/// What the server, and all processes of the load generator, had used when all were at a gate.
+/// What the server, and all processes of the load generator, had used when all were at a gate, and what disks had written.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     at: Instant,
     server: Usage,
     own: Usage,
     memory_bytes: u64,
+    disk_written_bytes: u64,
 }
 
 impl Reading {
@@ -42,7 +44,8 @@ impl Reading {
             Gate::Start | Gate::Settled => processes.memory_bytes()?,
             Gate::Connected | Gate::Begin | Gate::End => 0,
         };
-        Ok(Self { at: Instant::now(), server: processes.usage()?, own: Processes::own().usage()?, memory_bytes })
+        let (server, own) = (processes.usage()?, Processes::own().usage()?);
+        Ok(Self { at: Instant::now(), server, own, memory_bytes, disk_written_bytes: disks::written_bytes() })
     }
 }
 
@@ -63,7 +66,12 @@ impl Run {
     /// What it has cost to come from one gate to another.
     pub fn cost_between(&self, from: Gate, to: Gate) -> Cost {
         let (from, to) = (self.at(from), self.at(to));
-        Cost { elapsed: to.at - from.at, server: to.server.since(&from.server), own: to.own.since(&from.own) }
+        Cost {
+            elapsed: to.at - from.at,
+            server: to.server.since(&from.server),
+            own: to.own.since(&from.own),
+            disk_written_bytes: to.disk_written_bytes.saturating_sub(from.disk_written_bytes),
+        }
     }
 
     /// The server's memory at a gate where it is read.

@@ -51,8 +51,10 @@ fn write_group(out: &mut fmt::Formatter<'_>, group: &Group, labels: &[&str]) -> 
     if let Some(bars) = plots::costs(group, labels) {
         write!(out, "{bars}")?;
     }
-    for chart in [plots::latencies(group, labels), plots::timeline(group, labels)].into_iter().flatten() {
-        write!(out, "{chart}")?;
+    for plot in [plots::latencies, plots::acknowledgements, plots::timeline] {
+        if let Some(chart) = plot(group, labels) {
+            write!(out, "{chart}")?;
+        }
     }
     writeln!(out, "</div><details><summary>All figures and commands</summary>\n{}", tables::all_figures(group))?;
     for series in &group.series {

@@ -30,8 +30,19 @@ fn bars(group: &Group, labels: &[&str], figure: &str, caption: &str) -> Option<B
 
 /// Latencies over percentiles, all runs of a label together.
 pub fn latencies(group: &Group, labels: &[&str]) -> Option<Chart> {
+    by_percentile(group, labels, "", "Latency")
+}
+
+/// The same of acknowledgements.
+pub fn acknowledgements(group: &Group, labels: &[&str]) -> Option<Chart> {
+    by_percentile(group, labels, "acknowledged_", "Time to the acknowledgement")
+}
+
+/// Of times whose figures begin with `prefix`.
+fn by_percentile(group: &Group, labels: &[&str], prefix: &str, what: &str) -> Option<Chart> {
+    let histogram = format!("{prefix}latency_histogram");
     let line = |series: &Series| {
-        let points = latency::curve(series.runs.iter().map(|run| run.pairs("latency_histogram")));
+        let points = latency::curve(series.runs.iter().map(|run| run.pairs(&histogram)));
         Line { label: series.label.to_owned(), colour: colour(series, labels), points }
     };
     let lines: Vec<Line> = group.series.iter().map(line).filter(|line| !line.points.is_empty()).collect();
@@ -43,8 +54,8 @@ pub fn latencies(group: &Group, labels: &[&str]) -> Option<Chart> {
     let shown = PERCENTILES.iter().filter(|(place, _)| *place <= greatest_x.max(1.0));
     let x = Axis { scale: x, marks: shown.map(|(place, text)| (*place, (*text).to_owned())).collect() };
     Some(Chart {
-        caption: "Latency in ms by percentile, logarithmic".into(),
-        description: describe(group, "p99_ms", "99 % within", "ms"),
+        caption: format!("{what} in ms by percentile, logarithmic"),
+        description: describe(group, &format!("{prefix}p99_ms"), "99 % within", "ms"),
         x,
         y,
         lines,
@@ -120,6 +131,7 @@ mod tests {
         let groups = gather(&runs);
         assert!(costs(&groups[0], &["vesta"]).is_none());
         assert!(latencies(&groups[0], &["vesta"]).is_none());
+        assert!(acknowledgements(&groups[0], &["vesta"]).is_none());
         assert!(timeline(&groups[0], &["vesta"]).is_none());
     }
 

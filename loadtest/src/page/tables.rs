@@ -42,8 +42,8 @@ pub fn overview(groups: &[Group]) -> Option<Table> {
 
 /// The figures of one scenario that matter most: a row for each label.
 pub fn headlines(group: &Group) -> Table {
-    let has_happened = |name: &str| group.series.iter().filter_map(|it| it.spread(name)).any(|spread| spread.max > 0.0);
-    let is_shown = |name: &&str| figure::is_headline(name) || (figure::is_fault(name) && has_happened(name));
+    let has_any = |name: &str| group.series.iter().filter_map(|it| it.spread(name)).any(|spread| spread.max > 0.0);
+    let is_shown = |name: &&str| figure::is_headline(name) || (figure::is_told_if_any(name) && has_any(name));
     let figures: Vec<&str> = group.figures().into_iter().filter(is_shown).collect();
     let row = |series: &Series| {
         let runs = Cell::new(series.runs.len().to_string());

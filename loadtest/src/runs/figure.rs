@@ -6,18 +6,33 @@ use serde_json::Value;
 pub const CPU: &str = "server_cpu_seconds_per_100_000";
 
 /// What a reader looks for first, with what it is called in a narrow table.
-const HEADLINES: [(&str, &str); 7] = [
+const HEADLINES: [(&str, &str); 12] = [
     (CPU, "CPU s per 100,000"),
     ("p50_ms", "p50 ms"),
     ("p99_ms", "p99 ms"),
     ("p99_9_ms", "p99.9 ms"),
+    ("acknowledged_p50_ms", "p50 ms acknowledged"),
+    ("acknowledged_p99_ms", "p99 ms acknowledged"),
+    ("start_p50_ms", "p50 ms at the start"),
+    ("middle_p50_ms", "p50 ms in the middle"),
+    ("end_p50_ms", "p50 ms at the end"),
     ("bytes_per_session", "bytes per session"),
     ("idle_cpu_percent", "idle CPU %"),
     ("lost", "lost"),
 ];
 
-/// What should not happen, and is told only where it has.
-const FAULTS: [&str; 6] = ["doubled", "overtaken", "refused", "unsent", "sessions_lost", "contacts_unseen"];
+/// What is told only where there is any: what should not happen, and what is written.
+const IF_ANY: [&str; 9] = [
+    "disk_written_bytes_per_event",
+    "doubled",
+    "overtaken",
+    "refused",
+    "unsent",
+    "unacknowledged",
+    "not_resumed",
+    "sessions_lost",
+    "contacts_unseen",
+];
 
 /// Whether a figure belongs into the first table of a scenario: the others are for those who want to know more.
 pub fn is_headline(name: &str) -> bool {
@@ -26,8 +41,8 @@ pub fn is_headline(name: &str) -> bool {
 }
 
 /// Whether a figure belongs there, too, where it is not 0.
-pub fn is_fault(name: &str) -> bool {
-    FAULTS.contains(&name)
+pub fn is_told_if_any(name: &str) -> bool {
+    IF_ANY.contains(&name)
 }
 
 /// Name and value in words; bytes of memory in a unit that people know.

@@ -24,7 +24,19 @@ pub use spread::Spread;
 const CIRCUMSTANCES: [&str; 7] = ["scenario", "label", "server", "started", "command", "machine", "version"];
 
 /// The numbers that a scenario was given rather than found. Texts (`security`, `mechanism`) all are such.
-const PARAMETERS: [&str; 8] = ["pairs", "window", "rate", "message_bytes", "sessions", "users", "contacts", "at_once"];
+const PARAMETERS: [&str; 11] = [
+    "pairs",
+    "window",
+    "rate",
+    "message_bytes",
+    "messages_each",
+    "sessions",
+    "users",
+    "contacts",
+    "at_once",
+    "archived_messages",
+    "page_messages",
+];
 
 /// One run of a scenario.
 #[derive(Clone, Debug, PartialEq)]
