@@ -115,6 +115,11 @@ pub enum ToRouter {
         /// The greatest [`Envelope::logged`] of all that came in.
         logged: u64,
     },
+    /// Every [`ToManager::Deliver`] up to this receipt has come, and what has to be kept is kept: it is held by two nodes.
+    Taken {
+        /// The greatest receipt that came.
+        receipt: u64,
+    },
     /// What the manager has of a session and its client has not acknowledged, told to a leader that lacks it
     /// ([`Announced::Continues`]). Pieces come from the newest to the oldest, each joined to the one before it.
     Restore {
@@ -326,6 +331,8 @@ pub enum ToManager {
         targets: Vec<Target>,
         /// The stanza.
         stanza: Arc<Envelope>,
+        /// Wants [`ToRouter::Taken`] by this number, which grows on each link; 0: it wants none.
+        receipt: u64,
     },
     /// Every [`ToRouter::Inbound`] of the session up to `sequence` is done with: durable where it must be.
     Accepted {

@@ -137,7 +137,8 @@ impl Router {
     /// As [`Router::deliver`], to the session in its epoch `epoch`.
     pub(super) async fn deliver_in(&self, epoch: u32, number: u64, term: u64, sequence: u64, stanza: Arc<Envelope>) {
         let target = Target { session: number, epoch: Epoch(epoch), sequence: Sequence(sequence) };
-        self.send(ToManager::Deliver { shard: SHARD, term: Term(term), targets: vec![target], stanza }).await;
+        self.send(ToManager::Deliver { shard: SHARD, term: Term(term), targets: vec![target], stanza, receipt: 0 })
+            .await;
     }
 
     pub(super) async fn accept(&self, number: u64, sequence: u64) {

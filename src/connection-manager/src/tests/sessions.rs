@@ -124,7 +124,9 @@ fn p6_frames_of_an_older_term_or_another_epoch_are_refused() {
         router.deliver(7, 3, 2, chat("of term 3")).await;
         let target = vesta_wire::attach::Target { session: 7, epoch: Epoch(9), sequence: Sequence(2) };
         let stanza = chat("of epoch 9");
-        router.send(ToManager::Deliver { shard: SHARD, term: Term(4), targets: vec![target], stanza }).await;
+        router
+            .send(ToManager::Deliver { shard: SHARD, term: Term(4), targets: vec![target], stanza, receipt: 9 })
+            .await;
         router.deliver(7, 4, 2, chat("of term 4 again")).await;
         let all = juliet.expect("of term 4 again").await;
         assert!(!all.contains("of term 3") && !all.contains("of epoch 9"), "{all}");

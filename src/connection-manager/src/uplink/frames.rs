@@ -45,7 +45,10 @@ impl Uplink {
                 link.take_pending(request);
             }
             ToManager::Announced { session, epoch, outcome } => self.announced(link, session, epoch, outcome),
-            ToManager::Deliver { shard, term, targets, stanza } => self.deliver(link, shard, term, &targets, &stanza),
+            ToManager::Deliver { shard, term, targets, stanza, receipt } => {
+                self.deliver(link, shard, term, &targets, &stanza);
+                link.took(receipt);
+            }
             ToManager::Accepted { session, epoch, sequence } => {
                 if let Some(session) = self.sessions.find(session)
                     && session.accept(epoch, sequence, link)

@@ -24,6 +24,9 @@ pub(super) struct RouterLink {
     /// `None` once the link is lost.
     pending: Mutex<Option<HashMap<RequestId, oneshot::Sender<Reply>>>>,
     next_request: AtomicU64,
+    /// The greatest receipt that came in, and the greatest that was given. Only the link's task changes them.
+    taken: AtomicU64,
+    receipted: AtomicU64,
 }
 
 /// Why a frame can't be sent just now.
@@ -52,6 +55,8 @@ impl RouterLink {
             stall: Notify::new(),
             pending: Mutex::new(Some(HashMap::default())),
             next_request: AtomicU64::new(1),
+            taken: AtomicU64::new(0),
+            receipted: AtomicU64::new(0),
         })
     }
 
@@ -61,6 +66,22 @@ impl RouterLink {
             mpsc::error::TrySendError::Full(()) => NoPermit::Full,
             mpsc::error::TrySendError::Closed(()) => NoPermit::Lost,
         })
+    }
+
+    /// A stanza has come, and what has to be kept of it is kept.
+    pub(super) fn took(&self, receipt: u64) {
+        self.taken.fetch_max(receipt, Ordering::Relaxed);
+    }
+
+    /// Gives one receipt for all that was taken, if there is room; else with what comes next.
+    pub(super) fn give_receipt(&self) {
+        let receipt = self.taken.load(Ordering::Relaxed);
+        if receipt > self.receipted.load(Ordering::Relaxed)
+            && let Ok(permit) = self.try_reserve()
+        {
+            permit.send(ToRouter::Taken { receipt });
+            self.receipted.store(receipt, Ordering::Relaxed);
+        }
     }
 
     /// Has a session come back when there is room.

@@ -115,6 +115,7 @@ impl Uplink {
                     for frame in frames.drain(..) {
                         self.receive(link, frame);
                     }
+                    link.give_receipt();
                 }
                 () = link.resume_stalled() => return,
                 now = ticks.tick() => {
@@ -124,6 +125,7 @@ impl Uplink {
                     if let Ok(permit) = link.try_reserve() {
                         permit.send(ToRouter::Ping);
                     }
+                    link.give_receipt();
                     self.settle();
                 }
             }

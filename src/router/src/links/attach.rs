@@ -42,7 +42,9 @@ pub async fn serve(router: Arc<Router>, mut link: RouterLink, peer: Option<Strin
     }
     let attached = span.in_scope(|| {
         tracing::info!(%manager, version, "connection manager attached");
-        Attached::new(&router, Arc::new(ManagerHandle::new(manager, link.sender)))
+        // Where nobody else can lead, a manager in this process dies with it.
+        let wants_receipts = router.routers().len() > 1;
+        Attached::new(&router, Arc::new(ManagerHandle::new(manager, link.sender, wants_receipts)))
     });
     drop(span);
     let handle = &attached.handle;
@@ -182,6 +184,7 @@ fn take(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
         ToRouter::Announce { session, epoch, jid, stream: _, received, delivered, accepted, logged } => {
             announce(router, handle, session, epoch, &jid, Progress { received, delivered, accepted, logged });
         }
+        ToRouter::Taken { receipt } => handle.taken(receipt),
         ToRouter::Ping => handle.send(ToManager::Pong),
         ToRouter::Hello { .. } => tracing::warn!(manager = %handle.name, "a second hello on one link is ignored"),
     }

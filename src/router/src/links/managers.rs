@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use vesta_wire::attach::ToManager;
 use vesta_wire::{Epoch, ManagerName, Sequence, SessionId};
 use vesta_xmpp::hash::HashMap;
+
+use crate::shard::work::Token;
 
 /// Control frames that may wait for room on one link. More end the link: its manager does not read.
 const CONTROL_MAX: usize = 65_536;
@@ -32,6 +35,16 @@ pub struct ManagerHandle {
     /// More waits than [`CONTROL_MAX`]: the link is to end.
     broken: CancellationToken,
     gone: AtomicBool,
+    /// Stanzas of a log whose receipt the manager has not given: their frames are done when it has. `None`: this process is the whole cluster,
+    /// and nobody would be left to know.
+    on_the_way: Option<Mutex<OnTheWay>>,
+}
+
+/// See [`ManagerHandle::try_deliver`]. Bounded by what the link holds.
+#[derive(Debug, Default)]
+struct OnTheWay {
+    last: u64,
+    tokens: VecDeque<(u64, Token)>,
 }
 
 #[derive(Debug, Default)]
@@ -50,9 +63,11 @@ pub enum Next {
 }
 
 impl ManagerHandle {
-    /// A handle on the sending half of a link.
-    pub fn new(name: ManagerName, sender: mpsc::Sender<ToManager>) -> Self {
+    /// A handle on the sending half of a link. `wants_receipts`: what a stanza brought forth is done only when the manager has it, so
+    /// that it is held by two nodes.
+    pub fn new(name: ManagerName, sender: mpsc::Sender<ToManager>, wants_receipts: bool) -> Self {
         Self {
+            on_the_way: wants_receipts.then(Mutex::default),
             name,
             sender,
             waiting: Mutex::default(),
@@ -66,6 +81,21 @@ impl ManagerHandle {
     /// The link is gone. Said before the sessions behind it are looked for, so that none is put behind it unseen.
     pub fn set_gone(&self) {
         self.gone.store(true, Ordering::SeqCst);
+        // What was on its way stays in the outboxes, and goes to whichever manager comes.
+        self.taken(u64::MAX);
+    }
+
+    /// The manager has everything up to this receipt.
+    pub fn taken(&self, receipt: u64) {
+        let Some(on_the_way) = &self.on_the_way else { return };
+        let mut taken = SmallVec::<[Token; 16]>::new();
+        {
+            let mut on_the_way = on_the_way.lock();
+            let count = on_the_way.tokens.partition_point(|(number, _)| *number <= receipt);
+            taken.extend(on_the_way.tokens.drain(..count).map(|(_, token)| token));
+        }
+        // Not under the lock: a frame that is done may have an answer to be delivered.
+        taken.into_iter().for_each(Token::done);
     }
 
     /// Whether the link is gone.
@@ -90,10 +120,29 @@ impl ManagerHandle {
         self.wake.notify_one();
     }
 
-    /// Sends a stanza if there is room now. `false`: there is none, the stanza must stay in its outbox.
-    pub fn try_deliver(&self, frame: ToManager) -> bool {
+    /// Sends a stanza if there is room now, and keeps its token until the manager has it. `false`: there is no room, the stanza must
+    /// stay in its outbox.
+    pub fn try_deliver(&self, mut frame: ToManager, token: &Token) -> bool {
         let waiting = self.waiting.lock();
-        waiting.control.is_empty() && self.sender.try_send(frame).is_ok()
+        if !waiting.control.is_empty() {
+            return false;
+        }
+        let Ok(permit) = self.sender.try_reserve() else { return false };
+        // What is in no log, the next leader could not tell from what has come already.
+        if let (Some(on_the_way), ToManager::Deliver { stanza, receipt, .. }) = (&self.on_the_way, &mut frame)
+            && stanza.logged > 0
+            && token.is_awaited()
+        {
+            let mut on_the_way = on_the_way.lock();
+            // Whoever says so takes everything out afterwards.
+            if !self.is_gone() {
+                on_the_way.last += 1;
+                *receipt = on_the_way.last;
+                on_the_way.tokens.push_back((*receipt, token.clone()));
+            }
+        }
+        permit.send(frame);
+        true
     }
 
     /// Has the writer send what the session's outbox holds.
@@ -265,7 +314,7 @@ mod tests {
 
     fn handle(room: usize) -> (Arc<ManagerHandle>, mpsc::Receiver<ToManager>) {
         let (sender, receiver) = mpsc::channel(room);
-        (Arc::new(ManagerHandle::new(name(1), sender)), receiver)
+        (Arc::new(ManagerHandle::new(name(1), sender, true)), receiver)
     }
 
     #[tokio::test]
@@ -275,7 +324,7 @@ mod tests {
             let leader = vesta_wire::attach::Leader { shard: ShardId(shard), term: Default::default(), node: None };
             link.send(ToManager::Leaders(vec![leader]));
         }
-        assert!(!link.try_deliver(ToManager::Pong));
+        assert!(!link.try_deliver(ToManager::Pong, &Token::none()));
         let mut shards = Vec::new();
         while shards.len() < 3 {
             if let Some(ToManager::Leaders(leaders)) = receiver.recv().await {

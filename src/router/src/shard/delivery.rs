@@ -18,6 +18,7 @@ use vesta_xmpp::{Envelope, Flags};
 use super::held_back::HeldBack;
 use super::inbox::{Arrival, Inbox};
 use super::outbox::Outbox;
+use super::work::Token;
 use crate::links::managers::ManagerHandle;
 
 /// The sessions of one shard, for as long as this node leads it.
@@ -274,7 +275,8 @@ impl Delivery {
 
     /// Puts a stanza into the outboxes of sessions and sends it: one frame for each connection manager. Returns the sessions that
     /// have to end, once each; `None`: the leadership is over, nobody gets the stanza.
-    pub fn deliver(&self, targets: &[SessionKey], stanza: &Arc<Envelope>) -> Option<Overflowing> {
+    /// `token`: of what brought the stanza forth.
+    pub fn deliver(&self, targets: &[SessionKey], stanza: &Arc<Envelope>, token: &Token) -> Option<Overflowing> {
         let mut overflowing = Overflowing::new();
         let mut frames: SmallVec<[(Arc<ManagerHandle>, Vec<Target>); 2]> = SmallVec::new();
         let mut sessions = self.sessions.lock();
@@ -306,7 +308,7 @@ impl Delivery {
         // Sent under the lock, so that two threads can't turn the numbers of a session around. Sending never waits.
         for (link, targets) in frames {
             let numbers: SmallVec<[u64; 2]> = targets.iter().map(|target| target.session).collect();
-            if link.try_deliver(self.frame(targets, stanza.clone())) {
+            if link.try_deliver(self.frame(targets, stanza.clone()), token) {
                 continue;
             }
             for number in numbers {
@@ -334,7 +336,7 @@ impl Delivery {
     }
 
     fn frame(&self, targets: Vec<Target>, stanza: Arc<Envelope>) -> ToManager {
-        ToManager::Deliver { shard: self.shard, term: self.term, targets, stanza }
+        ToManager::Deliver { shard: self.shard, term: self.term, targets, stanza, receipt: 0 }
     }
 }
 
@@ -435,7 +437,7 @@ mod tests {
     fn link(room: usize) -> (Arc<ManagerHandle>, mpsc::Receiver<ToManager>) {
         let (sender, receiver) = mpsc::channel(room);
         let name = ManagerName { name: "cm-1".into(), incarnation: 1 };
-        (Arc::new(ManagerHandle::new(name, sender)), receiver)
+        (Arc::new(ManagerHandle::new(name, sender, true)), receiver)
     }
 
     fn message(id: &str) -> Arc<Envelope> {
@@ -462,7 +464,7 @@ mod tests {
         let other = SessionKey { number: 2, epoch: 1 };
         delivery.bound(KEY, link.clone());
         delivery.bound(other, link);
-        delivery.deliver(&[KEY, other], &message("a"));
+        delivery.deliver(&[KEY, other], &message("a"), &Token::none());
         let Ok(ToManager::Deliver { targets, .. }) = receiver.try_recv() else { panic!("nothing came") };
         assert_eq!(targets.len(), 2);
         assert!(receiver.try_recv().is_err());
@@ -474,7 +476,7 @@ mod tests {
         let (link, mut receiver) = link(1);
         delivery.bound(KEY, link.clone());
         for id in ["a", "b", "c"] {
-            delivery.deliver(&[KEY], &message(id));
+            delivery.deliver(&[KEY], &message(id), &Token::none());
         }
         assert_eq!(received(&mut receiver), [(1, 1, "a".into())]);
         let mut later = Vec::new();
@@ -482,7 +484,7 @@ mod tests {
             later.push(stanza.id.as_deref().unwrap_or_default().to_owned());
         }
         assert_eq!(later, ["b", "c"]);
-        delivery.deliver(&[KEY], &message("d"));
+        delivery.deliver(&[KEY], &message("d"), &Token::none());
         assert_eq!(received(&mut receiver), [(1, 4, "d".into())]);
     }
 
@@ -490,7 +492,7 @@ mod tests {
     fn a_session_of_an_earlier_leader_gets_its_stanzas_once_it_is_announced() {
         let delivery = Delivery::new(ShardId(0), Term(2));
         let (link, _receiver) = link(8);
-        delivery.deliver(&[KEY], &message("a"));
+        delivery.deliver(&[KEY], &message("a"), &Token::none());
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
         let progress = Progress { received: Sequence(9), delivered: Sequence(9), accepted: Sequence(4), logged: 0 };
         let announcement = delivery.announced(KEY, link.clone(), progress);
@@ -507,7 +509,7 @@ mod tests {
         delivery.bound(SessionKey { number: 1, epoch: 2 }, link);
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), None);
         delivery.confirm(1, Epoch(1), Sequence(1));
-        delivery.deliver(&[KEY], &message("a"));
+        delivery.deliver(&[KEY], &message("a"), &Token::none());
         assert_eq!(received(&mut receiver), [(1, 1, "a".into())]);
     }
 
@@ -516,8 +518,8 @@ mod tests {
         let delivery = Delivery::new(ShardId(0), Term(1));
         let (link, _receiver) = link(8);
         delivery.bound(KEY, link);
-        delivery.deliver(&[KEY], &message("a"));
-        delivery.deliver(&[KEY], &message("b"));
+        delivery.deliver(&[KEY], &message("a"), &Token::none());
+        delivery.deliver(&[KEY], &message("b"), &Token::none());
         delivery.confirm(1, Epoch(1), Sequence(1));
         assert_eq!(delivery.ended(KEY).undelivered, [message("b")]);
     }
@@ -527,7 +529,7 @@ mod tests {
         let delivery = Delivery::new(ShardId(0), Term(1));
         let (first, _receiver) = link(8);
         delivery.bound(KEY, first.clone());
-        delivery.deliver(&[KEY], &message("a"));
+        delivery.deliver(&[KEY], &message("a"), &Token::none());
         first.set_gone();
         delivery.link_lost(&first);
         let (second, mut receiver) = link(8);
@@ -536,7 +538,7 @@ mod tests {
         let ToManager::Deliver { targets, .. } = frame else { panic!("{frame:?}") };
         assert_eq!(targets[0].sequence, Sequence(1));
         assert!(delivery.next_lagging(1, &second).is_none());
-        delivery.deliver(&[KEY], &message("b"));
+        delivery.deliver(&[KEY], &message("b"), &Token::none());
         assert_eq!(received(&mut receiver), [(1, 2, "b".into())]);
         assert_eq!(delivery.arrive(1, Epoch(1), Sequence(1)), Some(Arrival::Next));
     }
@@ -554,10 +556,12 @@ mod tests {
     #[test]
     fn a_full_outbox_ends_its_session_once_and_loses_nothing() {
         let delivery = Delivery::new(ShardId(0), Term(1));
-        delivery.deliver(&[KEY], &message("first"));
+        delivery.deliver(&[KEY], &message("first"), &Token::none());
         let more = super::super::outbox::STANZAS_MAX + 9;
-        let overflowing: usize =
-            (0..more).filter_map(|_| delivery.deliver(&[KEY], &message("more"))).map(|keys| keys.len()).sum();
+        let overflowing: usize = (0..more)
+            .filter_map(|_| delivery.deliver(&[KEY], &message("more"), &Token::none()))
+            .map(|keys| keys.len())
+            .sum();
         assert_eq!(overflowing, 1);
         assert_eq!(delivery.ended(KEY).undelivered.len(), more + 1);
     }
@@ -567,10 +571,10 @@ mod tests {
         let delivery = Delivery::new(ShardId(0), Term(1));
         let (link, mut receiver) = link(1);
         delivery.bound(KEY, link);
-        delivery.deliver(&[KEY], &message("sent"));
-        delivery.deliver(&[KEY], &message("not sent"));
+        delivery.deliver(&[KEY], &message("sent"), &Token::none());
+        delivery.deliver(&[KEY], &message("not sent"), &Token::none());
         assert_eq!(delivery.close(), [(KEY, vec![message("not sent")])]);
-        assert_eq!(delivery.deliver(&[KEY], &message("late")), None);
+        assert_eq!(delivery.deliver(&[KEY], &message("late"), &Token::none()), None);
         delivery.finish(1, Epoch(1), Sequence(1));
         assert_eq!(received(&mut receiver), [(1, 1, "sent".into())]);
     }
@@ -588,10 +592,10 @@ mod tests {
         let (link, mut receiver) = link(8);
         delivery.bound(KEY, link.clone());
         assert!(!delivery.set_state(1, Epoch(1), ClientState::Inactive, false));
-        delivery.deliver(&[KEY], &presence("away"));
-        delivery.deliver(&[KEY], &presence("xa"));
+        delivery.deliver(&[KEY], &presence("away"), &Token::none());
+        delivery.deliver(&[KEY], &presence("xa"), &Token::none());
         assert_eq!(received(&mut receiver), []);
-        delivery.deliver(&[KEY], &message("a"));
+        delivery.deliver(&[KEY], &message("a"), &Token::none());
         for expected in [Some((1, "xa")), Some((2, "a")), None] {
             let next = delivery.next_lagging(1, &link).map(|frame| match frame {
                 ToManager::Deliver { targets, stanza, .. } => {
@@ -601,11 +605,11 @@ mod tests {
             });
             assert_eq!(next.as_ref().map(|(place, id)| (*place, &**id)), expected);
         }
-        delivery.deliver(&[KEY], &presence("dnd"));
+        delivery.deliver(&[KEY], &presence("dnd"), &Token::none());
         assert!(!delivery.set_state(1, Epoch(1), ClientState::Active, false));
         assert!(delivery.next_lagging(1, &link).is_some());
         assert!(delivery.next_lagging(1, &link).is_none());
-        delivery.deliver(&[KEY], &presence("chat"));
+        delivery.deliver(&[KEY], &presence("chat"), &Token::none());
         assert_eq!(received(&mut receiver), [(1, 4, "chat".into())]);
     }
 
@@ -623,7 +627,7 @@ mod tests {
     fn announcing_a_session_again_and_again_takes_no_room() {
         let delivery = Delivery::new(ShardId(0), Term(1));
         let (link, _receiver) = link(8);
-        delivery.deliver(&[KEY], &message("a"));
+        delivery.deliver(&[KEY], &message("a"), &Token::none());
         for _ in 0..3 {
             delivery.announced(KEY, link.clone(), Progress::default());
         }

@@ -403,8 +403,15 @@ impl Leading {
     }
 
     /// Hands a stanza to sessions; a session whose client is too far behind ends. `false`: the leadership is over, nobody got it.
-    pub fn deliver(self: &Arc<Self>, account: &BareJid, targets: &[SessionKey], stanza: &Arc<Envelope>) -> bool {
-        let Some(overflowing) = self.delivery.deliver(targets, stanza) else { return false };
+    /// `token`: of what brought the stanza forth.
+    pub fn deliver(
+        self: &Arc<Self>,
+        account: &BareJid,
+        targets: &[SessionKey],
+        stanza: &Arc<Envelope>,
+        token: &Token,
+    ) -> bool {
+        let Some(overflowing) = self.delivery.deliver(targets, stanza, token) else { return false };
         for key in overflowing {
             let error = StreamError::new(StreamCondition::ResourceConstraint).with_text("The client reads too slowly.");
             self.router.metrics.overflowed();

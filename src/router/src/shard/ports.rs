@@ -111,7 +111,7 @@ impl Ports for ShardPorts<'_> {
     }
 
     fn deliver(&self, account: &BareJid, targets: &[SessionKey], stanza: Arc<Envelope>) {
-        if !self.leading.deliver(account, targets, &stanza) {
+        if !self.leading.deliver(account, targets, &stanza, &self.token) {
             self.is_futile.store(true, Ordering::Relaxed);
         }
     }

@@ -27,7 +27,7 @@ pub async fn process(leading: &Arc<Leading>, account: &mut Account, work: Work) 
     match work {
         Work::Outbound { ingress, stanza, token } => outbound(leading, account, ingress, stanza, token).await,
         Work::Rejected { session, answer, token } => {
-            let is_answered = |answer: &Arc<Envelope>| leading.deliver(&account.jid, &[session], answer);
+            let is_answered = |answer: &Arc<Envelope>| leading.deliver(&account.jid, &[session], answer, &token);
             // Otherwise the leadership is over: the frame comes again to the next leader.
             if answer.as_ref().is_none_or(is_answered) {
                 token.done();

@@ -233,6 +233,11 @@ impl Token {
         Self(None)
     }
 
+    /// Whether somebody waits for it to be done.
+    pub fn is_awaited(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether another router has sent the stanza: it sends it again where it is not done.
     pub fn is_of_router(&self) -> bool {
         matches!(self.0.as_deref(), Some(Frame { origin: Origin::Router { .. }, .. }))
@@ -279,7 +284,7 @@ impl Drop for Frame {
                 if let Some(leading) = leading.upgrade().filter(|_| done) {
                     if let Some((account, answer)) = self.answer.take().map(|kept| *kept) {
                         let key = SessionKey { number: ingress.session.number, epoch: ingress.epoch.0 };
-                        leading.deliver(&account, &[key], &answer);
+                        leading.deliver(&account, &[key], &answer, &Token::none());
                     }
                     leading.delivery.finish(ingress.session.number, ingress.epoch, ingress.sequence);
                 }

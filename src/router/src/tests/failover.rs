@@ -237,3 +237,48 @@ async fn a_stanza_for_a_shard_without_a_majority_comes_back_in_the_end() {
     manager.all_accepted(sending).await;
     assert!(verona.leading(shard(&sender)).is_some());
 }
+
+/// P4: a message that is stored is accepted when its recipient's manager has it. Here the leader alone had delivered it, and dies.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_only_the_leader_had_is_delivered_by_the_next_one() {
+    let world = World::of_three().await;
+    let mut first = Manager::attach(&world, "cm-1").await;
+    let mut second = Manager::attach(&world, "cm-2").await;
+    let recipient = world.account_at(NAMES[0]).await;
+    let sender = world.account_at(NAMES[1]).await;
+    let sending = first.bind_as(&sender, None).await;
+    let receiving = second.online(&recipient, "phone").await;
+    second.set_deaf(true);
+    first.says(sending, &chat(&recipient, "log-1"));
+    second.take_frames_for(Duration::from_secs(1)).await;
+    first.take_frames_for(Duration::from_secs(1)).await;
+    assert_eq!(first.unaccepted(sending), 1, "nobody but the leader has it");
+
+    world.kill(NAMES[0]);
+    second.leader_but(shard(&recipient), NAMES[0]).await;
+    second.set_deaf(false);
+    let (ids, ()) = tokio::join!(second.next_ids(receiving, 1), first.all_accepted(sending));
+    assert_eq!(ids, ["log-1"]);
+    second.nothing_more(receiving).await;
+}
+
+/// P2: what its manager has of it, a session does not get again, though the leader died before it could say so.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_a_session_has_got_does_not_come_again_from_the_next_leader() {
+    let world = World::of_three().await;
+    let mut first = Manager::attach(&world, "cm-1").await;
+    let mut second = Manager::attach(&world, "cm-2").await;
+    let recipient = world.account_at(NAMES[0]).await;
+    let sender = world.account_at(NAMES[1]).await;
+    let sending = first.bind_as(&sender, None).await;
+    let receiving = second.online(&recipient, "phone").await;
+    second.withhold_receipts();
+    first.says(sending, &chat(&recipient, "log-1"));
+    assert_eq!(second.next_ids(receiving, 1).await, ["log-1"]);
+    first.take_frames_for(Duration::from_secs(1)).await;
+    assert_eq!(first.unaccepted(sending), 1, "nobody knows that it has come");
+
+    world.kill(NAMES[0]);
+    let (_, ()) = tokio::join!(second.leader_but(shard(&recipient), NAMES[0]), first.all_accepted(sending));
+    second.nothing_more(receiving).await;
+}

@@ -32,6 +32,10 @@ pub(super) struct Manager {
     requests: u64,
     streams: u64,
     announcements: u64,
+    /// Whether stanzas are lost on the way to it.
+    is_deaf: bool,
+    /// Whether routers are not told what has come.
+    withholds_receipts: bool,
     /// Sessions that are not confirmed what they receive.
     silent: HashSet<SessionId>,
     /// Sessions whose announcement was refused: they are announced again a little later.
@@ -110,6 +114,8 @@ impl Manager {
             requests: 0,
             streams: 0,
             announcements: 0,
+            is_deaf: false,
+            withholds_receipts: false,
             silent: HashSet::new(),
             unsettled: HashSet::new(),
             tasks: TaskTracker::new(),
@@ -198,7 +204,12 @@ impl Manager {
             }
             Some(ToManager::Leaders(leaders)) => self.observe(leaders),
             Some(ToManager::Announced { session, epoch: _, outcome }) => self.announced(session, outcome),
-            Some(ToManager::Deliver { shard, term, targets, stanza }) => {
+            Some(ToManager::Deliver { .. }) if self.is_deaf => {}
+            Some(ToManager::Deliver { shard, term, targets, stanza, receipt }) => {
+                if let Some(link) = self.links.get(router).filter(|_| receipt > 0 && !self.withholds_receipts) {
+                    // A link that is lost is seen when its end comes in.
+                    let _ = link.try_send(ToRouter::Taken { receipt });
+                }
                 if self.leaders.get(&shard).is_none_or(|known| term >= known.term) {
                     for target in targets {
                         let id = SessionId { shard, number: target.session };
@@ -469,6 +480,16 @@ impl Manager {
     /// A session's address.
     pub(super) fn jid(&self, id: SessionId) -> &FullJid {
         &self.sessions[&id].bound.jid
+    }
+
+    /// From now on stanzas are lost on their way to this manager, or no longer.
+    pub(super) fn set_deaf(&mut self, is_deaf: bool) {
+        self.is_deaf = is_deaf;
+    }
+
+    /// From now on routers are not told that stanzas have come.
+    pub(super) fn withhold_receipts(&mut self) {
+        self.withholds_receipts = true;
     }
 
     /// From now on the session's client reads nothing.

@@ -88,6 +88,7 @@ impl From<ToRouter> for proto::ToRouter {
                 inactive: state == ClientState::Inactive,
                 since_before,
             }),
+            ToRouter::Taken { receipt } => Frame::Taken(to_router::Taken { receipt }),
             ToRouter::Ping => Frame::Ping(to_router::Ping {}),
         };
         Self { frame: Some(frame) }
@@ -164,6 +165,7 @@ impl TryFrom<proto::ToRouter> for ToRouter {
                 state: if state.inactive { ClientState::Inactive } else { ClientState::Active },
                 since_before: state.since_before,
             },
+            Frame::Taken(taken) => ToRouter::Taken { receipt: taken.receipt },
             Frame::Ping(_) => ToRouter::Ping,
         })
     }
@@ -319,7 +321,8 @@ impl From<ToManager> for proto::ToManager {
                 epoch: epoch.0,
                 outcome: Some(outcome.into()),
             }),
-            ToManager::Deliver { shard, term, targets, stanza } => Frame::Deliver(to_manager::Deliver {
+            ToManager::Deliver { shard, term, targets, stanza, receipt } => Frame::Deliver(to_manager::Deliver {
+                receipt,
                 shard: shard.0,
                 term: term.0,
                 targets: targets.into_iter().map(Into::into).collect(),
@@ -384,6 +387,7 @@ impl TryFrom<proto::ToManager> for ToManager {
                 outcome: announced.outcome.map(Into::into).ok_or(Malformed("announced.outcome"))?,
             },
             Frame::Deliver(deliver) => ToManager::Deliver {
+                receipt: deliver.receipt,
                 shard: ShardId(deliver.shard),
                 term: Term(deliver.term),
                 targets: deliver.targets.into_iter().map(Into::into).collect(),

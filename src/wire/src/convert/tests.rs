@@ -222,6 +222,7 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
         (session(), select(vec![ClientState::Active, ClientState::Inactive]), any::<bool>()).prop_map(
             |((session, epoch, _), state, since_before)| ToRouter::State { session, epoch, state, since_before }
         ),
+        any::<u64>().prop_map(|receipt| ToRouter::Taken { receipt }),
         Just(ToRouter::Ping),
     ]
 }
@@ -290,9 +291,17 @@ fn to_manager() -> impl Strategy<Value = ToManager> {
             epoch,
             outcome,
         }),
-        (any::<(u32, u64)>(), vec(target, 0..8), envelope()).prop_map(|((shard, term), targets, stanza)| {
-            ToManager::Deliver { shard: ShardId(shard), term: Term(term), targets, stanza: Arc::new(stanza) }
-        }),
+        (any::<(u32, u64, u64)>(), vec(target, 0..8), envelope()).prop_map(
+            |((shard, term, receipt), targets, stanza)| {
+                ToManager::Deliver {
+                    shard: ShardId(shard),
+                    term: Term(term),
+                    targets,
+                    stanza: Arc::new(stanza),
+                    receipt,
+                }
+            }
+        ),
         session().prop_map(|(session, epoch, sequence)| ToManager::Accepted { session, epoch, sequence }),
         (session(), stream_error()).prop_map(|((session, epoch, _), error)| ToManager::Close { session, epoch, error }),
         Just(ToManager::Pong),
