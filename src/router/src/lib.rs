@@ -7,6 +7,7 @@
 //! | [`shard`] | the sessions of the accounts that hash to a shard, and the work of its leader |
 //! | [`links`] | connection managers and other routers: what comes in, what goes out, what waits |
 //! | [`router`] | the node: its shards and links, and the way of a stanza between them |
+//! | `retention` | what archives need not keep any longer |
 //! | [`administration`] | what operators and other routers may ask |
 
 pub mod administration;
@@ -16,6 +17,7 @@ pub mod links;
 pub mod meta;
 pub mod metrics;
 pub mod raft;
+mod retention;
 pub mod router;
 pub mod shard;
 mod sweep;

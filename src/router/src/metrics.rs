@@ -19,6 +19,7 @@ struct Reason {
 pub struct RouterMetrics {
     bound: Counter,
     resumed: Counter,
+    pruned: Counter,
     routed: Counter,
     forwarded: Counter,
     bounced: Counter,
@@ -44,6 +45,7 @@ impl RouterMetrics {
         let registry = registry.sub_registry_with_prefix("vesta_router");
         registry.register("sessions_bound", "Sessions bound since start", self.bound.clone());
         registry.register("sessions_resumed", "Sessions resumed over another stream since start", self.resumed.clone());
+        registry.register("archive_entries_pruned", "Entries of archives that were too old", self.pruned.clone());
         registry.register("stanzas_routed", "Stanzas given to the owner of their address", self.routed.clone());
         registry.register("stanzas_forwarded", "Stanzas sent to other routers", self.forwarded.clone());
         registry.register("stanzas_bounced", "Stanzas that came back as an error", self.bounced.clone());
@@ -78,6 +80,11 @@ impl RouterMetrics {
     /// A session went on over another stream.
     pub fn resumed(&self) {
         self.resumed.inc();
+    }
+
+    /// So many entries of archives were taken away.
+    pub fn pruned(&self, entries: u64) {
+        self.pruned.inc_by(entries);
     }
 
     /// A stanza was given to the owner of its address.

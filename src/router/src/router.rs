@@ -134,6 +134,7 @@ impl Router {
         });
         router.spawn(forward::run(router.clone(), forwarding));
         router.spawn(crate::sweep::run(router.clone()));
+        router.spawn(crate::retention::run(router.clone()));
         router
     }
 

@@ -5,7 +5,7 @@ use vesta_xmpp::stanza_error::Condition;
 
 use super::manager::{Manager, chat, printed};
 use super::module::LOG_BUG;
-use super::world::{NAMES, World, shard};
+use super::world::{NAMES, World, shard, soon};
 
 fn ids(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("log-{number}")).collect()
@@ -155,4 +155,24 @@ async fn a_bug_behind_an_entry_stays_within_its_event() {
     assert_eq!(manager.next_ids(receiving, 1).await, ["log-3"]);
     manager.all_accepted(sending).await;
     assert_eq!(entries(&world, &recipient), 4);
+}
+
+/// Each host's archives are looked after by one router, whoever leads.
+#[tokio::test(start_paused = true)]
+async fn what_archives_need_not_keep_any_longer_is_taken_away() {
+    let world = World::of_three().await;
+    let mut manager = Manager::attach(&world, "cm-1").await;
+    let (sender, recipient) = (world.account_at(NAMES[0]).await, world.account_at(NAMES[1]).await);
+    for number in 1..=1_234 {
+        world.log_entry(&recipient, number).await;
+    }
+    let sending = manager.bind_as(&sender, None).await;
+    manager.says(sending, &chat(&recipient, "log-new"));
+    manager.all_accepted(sending).await;
+    soon("the old ones are gone", async {
+        while entries(&world, &recipient) > 1 {
+            manager.take_frames_for(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }

@@ -1,4 +1,4 @@
-//! A module of the tests: it remembers the messages that nobody took, archives those whose id says so, registers accounts, and has bugs.
+//! A module of the tests: it remembers the messages that nobody took, archives those whose id says so for a day, registers accounts, and has bugs.
 
 use std::sync::Arc;
 
@@ -15,6 +15,9 @@ use vesta_xmpp::Envelope;
 pub(super) const BUG: &str = "urn:vesta:test:bug";
 /// The id of the archived message whose delivery meets another bug.
 pub(super) const LOG_BUG: &str = "log-bug";
+
+/// For how long archives keep what they have.
+const LOG_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -44,6 +47,7 @@ impl Module for TestModule {
         hooks.inbound_message(Order::Records, self.clone());
         hooks.message_delivered(Order::Copies, self.clone());
         hooks.registration(self.clone());
+        hooks.log_retention(LOG_KEPT_MS);
         hooks.iq_get(BUG, "query", Scope::OwnAccount, self);
     }
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vesta_engine::engine::Settings;
+use vesta_engine::log::{LogEntry, LogId};
 use vesta_engine::roster::{RosterItem, Subscription};
 use vesta_engine::store::{Change, Credentials, Fence, Store};
 use vesta_engine::testing::MemoryStore;
@@ -339,6 +340,20 @@ impl World {
     pub(super) async fn make_account(&self, account: &BareJid) {
         let nothing = Credentials { verifiers: BTreeMap::new() };
         self.store.create_account(FENCE, account, &nothing, Timestamp(1)).await.expect("the store works");
+    }
+
+    /// Puts an entry of long ago into an account's log: so many milliseconds after 1970.
+    pub(super) async fn log_entry(&self, account: &BareJid, at: u64) {
+        let entry = LogEntry {
+            id: LogId::first_of(Timestamp(at)),
+            peer: account.clone().into(),
+            ingress: None,
+            origin: None,
+            archived: true,
+            waiting: false,
+            stanza: bytes::Bytes::from_static(b"<message xmlns='jabber:client'/>"),
+        };
+        self.store.write(FENCE, account, vec![Change::Log(entry)]).await.expect("the store works");
     }
 
     /// Lets each of two accounts see the other's presence.
