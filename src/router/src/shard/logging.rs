@@ -4,8 +4,8 @@
 //! into the queues, in order. Should the leadership end before, a stanza to the account goes to the next leader, who finds it in the log
 //! if it got there; a client's frame stays undone and comes again.
 //!
-//! The channel needs no bound of its own: the engine lets no more than some thousand entries of an account be under way
-//! (`vesta_engine::logging::LOGGING_MAX`).
+//! The channel needs no bound of its own: what is on its way through it was in the store's queue, which has one, and the engine lets
+//! no more than some thousand entries of an account be under way (`vesta_engine::logging::LOGGING_MAX`).
 
 use std::sync::{Arc, OnceLock};
 
