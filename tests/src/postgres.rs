@@ -85,6 +85,16 @@ impl Server {
         crate::until("the end of PostgreSQL", async || (!file.exists()).then_some(())).await;
     }
 
+    /// Has every write to the logs of the database at `url` wait until the result is dropped, for some seconds at most.
+    ///
+    /// # Panics
+    /// It can't be asked for.
+    pub fn slow_down(url: &str) -> tokio::process::Child {
+        let hold = "BEGIN; LOCK TABLE log_entries IN EXCLUSIVE MODE; SELECT pg_sleep(4)";
+        let psql = Command::new("psql").args(["--quiet", "--no-psqlrc", "-c", hold, url]).kill_on_drop(true).spawn();
+        psql.expect("psql is installed (Debian: postgresql-client)")
+    }
+
     /// Starts it again, with the same data at the same port.
     ///
     /// # Panics

@@ -1,5 +1,9 @@
 //! What goes wrong: one fault after the other, in an order that follows from a seed, each with the proof that it took hold.
 
+use std::net::SocketAddr;
+
+use tokio::process::Command;
+
 use super::crew::Crew;
 use super::prove;
 use super::relay::Relay;
@@ -24,11 +28,17 @@ pub enum Fault {
     PauseManager,
     /// The connections of the clients of one connection manager are cut.
     CutClients,
+    /// All connections to the router that leads the most shards are cut: those of connection managers and of other routers.
+    CutLinks,
+    /// The database holds back every write for some seconds (F13).
+    SlowDatabase,
+    /// All connection managers are killed, and all clients come back at once (F21).
+    KillManagers,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 7] = [
+    pub const ALL: [Fault; 10] = [
         Fault::KillManager,
         Fault::KillLeader,
         Fault::CrashDatabase,
@@ -36,6 +46,9 @@ impl Fault {
         Fault::PauseLeader,
         Fault::PauseManager,
         Fault::CutClients,
+        Fault::CutLinks,
+        Fault::SlowDatabase,
+        Fault::KillManagers,
     ];
 }
 
@@ -75,6 +88,8 @@ pub struct Scene<'a> {
     pub cluster: &'a mut Cluster,
     /// Their database.
     pub database: &'a postgres::Server,
+    /// Its URL.
+    pub url: &'a str,
     /// What stands before the connection managers, in their order.
     pub relays: &'a [Relay],
     /// The clients.
@@ -103,6 +118,30 @@ impl Scene<'_> {
             Fault::CutClients => {
                 let manager = self.busiest_manager();
                 self.clients_notice(async |scene| scene.relays[manager].cut()).await;
+            }
+            Fault::CutLinks => {
+                let router = self.busiest_router().await;
+                let address = self.cluster.routers[router].internal.expect("a router listens for other nodes");
+                cut_connections_to(address).await;
+            }
+            Fault::SlowDatabase => {
+                let slow = postgres::Server::slow_down(self.url);
+                let (taken, counted) = (self.crew.taken(), self.crew.counted());
+                prove("messages wait for the database", async || (self.crew.taken() > taken + UNSTORED).then_some(()))
+                    .await;
+                let stored = self.crew.counted() - counted;
+                assert!(stored < UNSTORED, "the run is invalid: {stored} messages were stored all the same");
+                drop(slow);
+            }
+            Fault::KillManagers => {
+                self.clients_notice(async |scene| {
+                    for manager in &mut scene.cluster.managers {
+                        manager.process.kill().await;
+                    }
+                })
+                .await;
+                self.cluster.managers.iter_mut().for_each(Node::restart);
+                self.crew.goes_on(0).await;
             }
             Fault::KillLeader => {
                 let router = self.busiest_router().await;
@@ -181,6 +220,20 @@ impl Scene<'_> {
         })
         .await;
     }
+}
+
+/// Cuts all TCP connections to a listener on this machine, at both ends.
+async fn cut_connections_to(address: SocketAddr) {
+    let port = format!(":{}", address.port());
+    let arguments = ["-K", "-H", "-t", "state", "established", "dport", "=", &port];
+    let direct = Command::new("ss").args(arguments).output().await.expect("ss is installed (Debian: iproute2)");
+    let mut cut = direct.stdout;
+    if cut.is_empty() {
+        // Only root may do that.
+        let output = Command::new("sudo").args(["-n", "ss"]).args(arguments).output().await;
+        cut = output.map(|output| output.stdout).unwrap_or_default();
+    }
+    assert!(!cut.is_empty(), "the run is invalid: no connection to {address} was cut; is this run by root?");
 }
 
 /// How many shards a router leads, as its metrics say.

@@ -91,7 +91,9 @@ fn nothing_acknowledged_is_lost_when_processes_of_a_cluster_die() {
         crew.goes_on(BETWEEN).await;
         let traffic = Traffic::begin(&crew);
         for fault in &faults {
-            Scene { cluster: &mut cluster, database: &database, relays: &relays, crew: &crew }.suffer(*fault).await;
+            Scene { cluster: &mut cluster, database: &database, url: &url, relays: &relays, crew: &crew }
+                .suffer(*fault)
+                .await;
             crew.goes_on(BETWEEN).await;
             clock.tell(&format!("{fault:?} is got over"));
         }
@@ -102,7 +104,7 @@ fn nothing_acknowledged_is_lost_when_processes_of_a_cluster_die() {
         clock.tell("everything is read");
         println!("{} faults were injected, each was proved", faults.len());
         let seen = summary(&history);
-        let cuts = [Fault::KillManager, Fault::PauseManager, Fault::CutClients];
+        let cuts = [Fault::KillManager, Fault::PauseManager, Fault::CutClients, Fault::KillManagers];
         let cut = faults.iter().any(|fault| cuts.contains(fault));
         assert!(!cut || seen.resumptions > 0, "no session went on after its connection was lost: {seen:?}");
         judge(&history);

@@ -435,6 +435,8 @@ struct Generated {
     attributes: Vec<u8>,
     #[prost(bytes = "vec", tag = "9")]
     content: Vec<u8>,
+    #[prost(uint64, tag = "10")]
+    logged: u64,
 }
 
 /// `ElementName` likewise.
