@@ -119,6 +119,8 @@ pub enum ToRouter {
     Taken {
         /// The greatest receipt that came.
         receipt: u64,
+        /// Those up to there that were refused, because another router leads the shard by now: the manager has nothing of them.
+        refused: Vec<u64>,
     },
     /// What the manager has of a session and its client has not acknowledged, told to a leader that lacks it
     /// ([`Announced::Continues`]). Pieces come from the newest to the oldest, each joined to the one before it.

@@ -121,7 +121,9 @@ fn p6_frames_of_an_older_term_or_another_epoch_are_refused() {
             }
         }
         answer(&router, continues(0)).await;
-        router.deliver(7, 3, 2, chat("of term 3")).await;
+        let old = vesta_wire::attach::Target { session: 7, epoch: Epoch(1), sequence: Sequence(2) };
+        let stanza = chat("of term 3");
+        router.send(ToManager::Deliver { shard: SHARD, term: Term(3), targets: vec![old], stanza, receipt: 8 }).await;
         let target = vesta_wire::attach::Target { session: 7, epoch: Epoch(9), sequence: Sequence(2) };
         let stanza = chat("of epoch 9");
         router
@@ -130,6 +132,15 @@ fn p6_frames_of_an_older_term_or_another_epoch_are_refused() {
         router.deliver(7, 4, 2, chat("of term 4 again")).await;
         let all = juliet.expect("of term 4 again").await;
         assert!(!all.contains("of term 3") && !all.contains("of epoch 9"), "{all}");
+        // The router is told that nobody has got the first of the two: the next leader is to have it.
+        let (mut last, mut refused) = (0, Vec::new());
+        while last < 9 {
+            if let ToRouter::Taken { receipt, refused: more } = router.next().await {
+                last = receipt;
+                refused.extend(more);
+            }
+        }
+        assert_eq!((last, refused), (9, vec![8]));
     });
 }
 

@@ -46,8 +46,8 @@ impl Uplink {
             }
             ToManager::Announced { session, epoch, outcome } => self.announced(link, session, epoch, outcome),
             ToManager::Deliver { shard, term, targets, stanza, receipt } => {
-                self.deliver(link, shard, term, &targets, &stanza);
-                link.took(receipt);
+                let is_taken = self.deliver(link, shard, term, &targets, &stanza);
+                link.came(receipt, is_taken);
             }
             ToManager::Accepted { session, epoch, sequence } => {
                 if let Some(session) = self.sessions.find(session)
@@ -79,12 +79,20 @@ impl Uplink {
         }
     }
 
-    fn deliver(&self, link: &Arc<RouterLink>, shard: ShardId, term: Term, targets: &[Target], stanza: &Arc<Envelope>) {
+    /// Hands a stanza to its sessions. `false`: another router leads the shard.
+    fn deliver(
+        &self,
+        link: &Arc<RouterLink>,
+        shard: ShardId,
+        term: Term,
+        targets: &[Target],
+        stanza: &Arc<Envelope>,
+    ) -> bool {
         let known = self.routes.read().term(shard);
         if term < known {
             self.metrics.frames_refused.inc_by(targets.len() as u64);
             tracing::debug!(%shard, node = %link.node, "refused a frame of an older term");
-            return;
+            return false;
         }
         if term > known {
             self.observe([Leader { shard, term, node: Some(link.node) }]);
@@ -97,6 +105,7 @@ impl Uplink {
                 None => disown(link, id, target.epoch),
             }
         }
+        true
     }
 
     fn deliver_to(&self, session: &Arc<Session>, target: &Target, xml: &mut Shared<'_>) {

@@ -24,9 +24,18 @@ pub(super) struct RouterLink {
     /// `None` once the link is lost.
     pending: Mutex<Option<HashMap<RequestId, oneshot::Sender<Reply>>>>,
     next_request: AtomicU64,
-    /// The greatest receipt that came in, and the greatest that was given. Only the link's task changes them.
-    taken: AtomicU64,
-    receipted: AtomicU64,
+    receipts: Mutex<Receipts>,
+}
+
+/// What the router is to be told of stanzas that have come. Bounded by what the link holds.
+#[derive(Debug, Default)]
+struct Receipts {
+    /// The greatest receipt that came in.
+    last: u64,
+    /// The greatest that was given.
+    given: u64,
+    /// Those behind that whose stanzas were refused.
+    refused: Vec<u64>,
 }
 
 /// Why a frame can't be sent just now.
@@ -55,8 +64,7 @@ impl RouterLink {
             stall: Notify::new(),
             pending: Mutex::new(Some(HashMap::default())),
             next_request: AtomicU64::new(1),
-            taken: AtomicU64::new(0),
-            receipted: AtomicU64::new(0),
+            receipts: Mutex::default(),
         })
     }
 
@@ -68,19 +76,26 @@ impl RouterLink {
         })
     }
 
-    /// A stanza has come, and what has to be kept of it is kept.
-    pub(super) fn took(&self, receipt: u64) {
-        self.taken.fetch_max(receipt, Ordering::Relaxed);
+    /// A stanza has come. Either what has to be kept of it is kept, or it was refused.
+    pub(super) fn came(&self, receipt: u64, is_taken: bool) {
+        if receipt == 0 {
+            return;
+        }
+        let mut receipts = self.receipts.lock();
+        receipts.last = receipt;
+        if !is_taken {
+            receipts.refused.push(receipt);
+        }
     }
 
-    /// Gives one receipt for all that was taken, if there is room; else with what comes next.
+    /// Gives one receipt for all that came, if there is room; else with what comes next.
     pub(super) fn give_receipt(&self) {
-        let receipt = self.taken.load(Ordering::Relaxed);
-        if receipt > self.receipted.load(Ordering::Relaxed)
+        let mut receipts = self.receipts.lock();
+        if receipts.last > receipts.given
             && let Ok(permit) = self.try_reserve()
         {
-            permit.send(ToRouter::Taken { receipt });
-            self.receipted.store(receipt, Ordering::Relaxed);
+            receipts.given = receipts.last;
+            permit.send(ToRouter::Taken { receipt: receipts.last, refused: std::mem::take(&mut receipts.refused) });
         }
     }
 

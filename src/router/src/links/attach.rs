@@ -184,7 +184,7 @@ fn take(router: &Arc<Router>, handle: &Arc<ManagerHandle>, frame: ToRouter) {
         ToRouter::Announce { session, epoch, jid, stream: _, received, delivered, accepted, logged } => {
             announce(router, handle, session, epoch, &jid, Progress { received, delivered, accepted, logged });
         }
-        ToRouter::Taken { receipt } => handle.taken(receipt),
+        ToRouter::Taken { receipt, refused } => handle.taken(receipt, &refused),
         ToRouter::Ping => handle.send(ToManager::Pong),
         ToRouter::Hello { .. } => tracing::warn!(manager = %handle.name, "a second hello on one link is ignored"),
     }

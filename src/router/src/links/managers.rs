@@ -82,20 +82,23 @@ impl ManagerHandle {
     pub fn set_gone(&self) {
         self.gone.store(true, Ordering::SeqCst);
         // What was on its way stays in the outboxes, and goes to whichever manager comes.
-        self.taken(u64::MAX);
+        self.taken(u64::MAX, &[]);
     }
 
-    /// The manager has everything up to this receipt.
-    pub fn taken(&self, receipt: u64) {
+    /// The manager has everything up to this receipt, but what it has `refused`: that is undone, and comes again to whoever leads now.
+    pub fn taken(&self, receipt: u64, refused: &[u64]) {
         let Some(on_the_way) = &self.on_the_way else { return };
-        let mut taken = SmallVec::<[Token; 16]>::new();
-        {
+        let come: SmallVec<[(u64, Token); 16]> = {
             let mut on_the_way = on_the_way.lock();
             let count = on_the_way.tokens.partition_point(|(number, _)| *number <= receipt);
-            taken.extend(on_the_way.tokens.drain(..count).map(|(_, token)| token));
-        }
+            on_the_way.tokens.drain(..count).collect()
+        };
         // Not under the lock: a frame that is done may have an answer to be delivered.
-        taken.into_iter().for_each(Token::done);
+        for (number, token) in come {
+            if !refused.contains(&number) {
+                token.done();
+            }
+        }
     }
 
     /// Whether the link is gone.

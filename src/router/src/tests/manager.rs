@@ -206,9 +206,11 @@ impl Manager {
             Some(ToManager::Announced { session, epoch: _, outcome }) => self.announced(session, outcome),
             Some(ToManager::Deliver { .. }) if self.is_deaf => {}
             Some(ToManager::Deliver { shard, term, targets, stanza, receipt }) => {
+                let is_old = self.leaders.get(&shard).is_some_and(|known| term < known.term);
+                let refused = if is_old { vec![receipt] } else { Vec::new() };
                 if let Some(link) = self.links.get(router).filter(|_| receipt > 0 && !self.withholds_receipts) {
                     // A link that is lost is seen when its end comes in.
-                    let _ = link.try_send(ToRouter::Taken { receipt });
+                    let _ = link.try_send(ToRouter::Taken { receipt, refused });
                 }
                 if self.leaders.get(&shard).is_none_or(|known| term >= known.term) {
                     for target in targets {

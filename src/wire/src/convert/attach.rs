@@ -88,7 +88,7 @@ impl From<ToRouter> for proto::ToRouter {
                 inactive: state == ClientState::Inactive,
                 since_before,
             }),
-            ToRouter::Taken { receipt } => Frame::Taken(to_router::Taken { receipt }),
+            ToRouter::Taken { receipt, refused } => Frame::Taken(to_router::Taken { receipt, refused }),
             ToRouter::Ping => Frame::Ping(to_router::Ping {}),
         };
         Self { frame: Some(frame) }
@@ -165,7 +165,7 @@ impl TryFrom<proto::ToRouter> for ToRouter {
                 state: if state.inactive { ClientState::Inactive } else { ClientState::Active },
                 since_before: state.since_before,
             },
-            Frame::Taken(taken) => ToRouter::Taken { receipt: taken.receipt },
+            Frame::Taken(taken) => ToRouter::Taken { receipt: taken.receipt, refused: taken.refused },
             Frame::Ping(_) => ToRouter::Ping,
         })
     }

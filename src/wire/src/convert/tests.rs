@@ -222,7 +222,7 @@ fn to_router() -> impl Strategy<Value = ToRouter> {
         (session(), select(vec![ClientState::Active, ClientState::Inactive]), any::<bool>()).prop_map(
             |((session, epoch, _), state, since_before)| ToRouter::State { session, epoch, state, since_before }
         ),
-        any::<u64>().prop_map(|receipt| ToRouter::Taken { receipt }),
+        (any::<u64>(), vec(any::<u64>(), 0..3)).prop_map(|(receipt, refused)| ToRouter::Taken { receipt, refused }),
         Just(ToRouter::Ping),
     ]
 }
