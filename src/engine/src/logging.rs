@@ -181,9 +181,9 @@ impl AccountLog {
         self.under_way.iter().any(|it| it.id == id)
     }
 
-    /// Whether an entry of this sender is under way that is to wait.
+    /// Whether an entry of this sender may be under way that is to wait: of one that waits again the sender is not known.
     pub(crate) fn is_waiting_under_way(&self, from: &Jid) -> bool {
-        let is_it = |it: &UnderWay| it.wait == Wait::Yes && it.from.as_ref().is_some_and(|(other, _)| other == from);
+        let is_it = |it: &UnderWay| it.wait == Wait::Yes && it.from.as_ref().is_none_or(|(other, _)| other == from);
         self.under_way.iter().any(is_it)
     }
 

@@ -64,6 +64,7 @@ struct Record {
     taken: AtomicUsize,
     received: AtomicUsize,
     disconnections: AtomicUsize,
+    new_sessions: AtomicUsize,
     /// Whether its contact was seen to be there.
     sees_contact: AtomicBool,
 }
@@ -155,6 +156,11 @@ impl Crew {
     /// How many connections were lost.
     pub fn disconnections(&self) -> usize {
         self.sum(|record| &record.disconnections)
+    }
+
+    /// How many sessions were bound anew instead of resumed.
+    pub fn new_sessions(&self) -> usize {
+        self.sum(|record| &record.new_sessions)
     }
 
     fn sum(&self, of: impl Fn(&Record) -> &AtomicUsize) -> usize {
@@ -395,6 +401,7 @@ async fn read(client: Client, mut events: Events, contact: BareJid, run: Arc<str
             Event::Resumed => record.add(history::Event::Resumed),
             Event::NewSession { resent, .. } => {
                 record.add(history::Event::NewSession);
+                record.new_sessions.fetch_add(1, Ordering::Relaxed);
                 let lines = resent.iter().filter_map(|stanza| stanza.id.as_deref().and_then(Line::from_id));
                 lines.for_each(|line| record.add(history::Event::Resent(line)));
                 // Without a session again it is told of the next one.

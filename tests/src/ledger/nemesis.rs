@@ -17,6 +17,8 @@ pub enum Fault {
     KillManager,
     /// The router that leads the most shards is killed (F2).
     KillLeader,
+    /// The connection manager with the most clients and the router that leads the most shards are killed at once (F3).
+    KillManagerAndLeader,
     /// The database crashes (F11).
     CrashDatabase,
     /// The database crashes, and before it is back the router that leads the most shards is killed (F11 and F2): what it had not
@@ -38,9 +40,10 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 10] = [
+    pub const ALL: [Fault; 11] = [
         Fault::KillManager,
         Fault::KillLeader,
+        Fault::KillManagerAndLeader,
         Fault::CrashDatabase,
         Fault::KillLeaderWithoutDatabase,
         Fault::PauseLeader,
@@ -147,6 +150,18 @@ impl Scene<'_> {
                 let router = self.busiest_router().await;
                 self.cluster.routers[router].process.kill().await;
                 self.others_lead(router).await;
+                self.cluster.routers[router].restart();
+            }
+            Fault::KillManagerAndLeader => {
+                let (manager, router) = (self.busiest_manager(), self.busiest_router().await);
+                self.clients_notice(async |scene| {
+                    let Cluster { managers, routers, .. } = &mut *scene.cluster;
+                    tokio::join!(managers[manager].process.kill(), routers[router].process.kill());
+                })
+                .await;
+                self.others_lead(router).await;
+                self.crew.goes_on(0).await;
+                self.cluster.managers[manager].restart();
                 self.cluster.routers[router].restart();
             }
             Fault::PauseLeader => {

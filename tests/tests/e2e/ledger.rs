@@ -91,10 +91,14 @@ fn nothing_acknowledged_is_lost_when_processes_of_a_cluster_die() {
         crew.goes_on(BETWEEN).await;
         let traffic = Traffic::begin(&crew);
         for fault in &faults {
+            let before = crew.new_sessions();
             Scene { cluster: &mut cluster, database: &database, url: &url, relays: &relays, crew: &crew }
                 .suffer(*fault)
                 .await;
             crew.goes_on(BETWEEN).await;
+            // Only with both of them does a session's count die.
+            let resumed = *fault == Fault::KillManagerAndLeader || crew.new_sessions() == before;
+            assert!(resumed, "after {fault:?} {} sessions did not go on", crew.new_sessions() - before);
             clock.tell(&format!("{fault:?} is got over"));
         }
         traffic.end(&crew);

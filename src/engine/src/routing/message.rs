@@ -128,7 +128,9 @@ async fn return_to_account(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     match hand_back(context, &stanza) {
         Verdict::ToResource | Verdict::ToTakers => {}
         _ if stanza.flags.has(Flags::COPY) => {}
-        Verdict::Keep if stanza.logged > 0 => logging::wait_again(context, &stanza).await,
+        Verdict::Keep if stanza.logged > 0 => {
+            logging::wait_again(context, &stanza).await;
+        }
         Verdict::Keep => {
             if let Err(error) = logging::received(context, stanza.clone(), false, false).await {
                 bounce(context, &stanza, &error);

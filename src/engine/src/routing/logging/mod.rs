@@ -292,11 +292,17 @@ async fn deliver(context: &mut Context<'_>, stanza: Arc<Envelope>, entry: Entry,
         return;
     }
     let stanza = with_stanza_id(context, stanza, entry);
+    // Something older may have come to wait since it came. What can't wait goes on all the same.
+    if !waits && would_overtake(context, &stanza).await.unwrap_or(true) && wait_again(context, &stanza).await {
+        return;
+    }
     let is_taken = is_taken(message::hand_out(context, &stanza).await);
     match (is_taken, waits) {
         (true, false) | (false, true) => {}
         (true, true) => settle_only_one(context, entry.id),
-        (false, false) => wait_again(context, &stanza).await,
+        (false, false) => {
+            wait_again(context, &stanza).await;
+        }
     }
 }
 
@@ -317,14 +323,14 @@ async fn deliver_behind(context: &mut Context<'_>, stanza: Arc<Envelope>) {
     }
 }
 
-/// An entry waits again. If somebody takes it by now, that one has been handed what waited before it.
+/// An entry waits again. If somebody takes messages by now, that one has been handed what waited before it. A resource that is only
+/// connected has not.
 fn hand_back(context: &mut Context<'_>, stanza: Arc<Envelope>, id: LogId, wait: Wait) {
-    match (is_taken(message::hand_back(context, &stanza)), wait) {
-        (true, _) => settle_only_one(context, id),
-        (false, Wait::PassedOver) => {
-            hand_over(context, vec![Change::LogWait(id)], None, id, Wait::Yes, Step::Waits { stanza, id });
-        }
-        (false, _) => {}
+    if message::is_for_taker(context, &stanza) {
+        message::hand_back(context, &stanza);
+        settle_only_one(context, id);
+    } else if wait == Wait::PassedOver {
+        hand_over(context, vec![Change::LogWait(id)], None, id, Wait::Yes, Step::Waits { stanza, id });
     }
 }
 
@@ -348,15 +354,16 @@ async fn wait(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> Result<(), S
 }
 
 /// A message that is in the log has come to nobody: it waits, if it may. It is in the archive anyhow, so that its sender has nothing to
-/// be told.
-pub(super) async fn wait_again(context: &mut Context<'_>, stanza: &Arc<Envelope>) {
+/// be told. `false`: it may not.
+pub(super) async fn wait_again(context: &mut Context<'_>, stanza: &Arc<Envelope>) -> bool {
     let id = LogId(stanza.logged);
     if message::fate(context, stanza, true).await != Fate::Waits {
-        return;
+        return false;
     }
     context.account.log.count_waiting(true);
     let step = Step::Waits { stanza: stanza.clone(), id };
     hand_over(context, vec![Change::LogWait(id)], None, id, Wait::Yes, step);
+    true
 }
 
 /// Entries that waited have been handed on, the oldest ones, in order.

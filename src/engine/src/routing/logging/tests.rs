@@ -192,6 +192,41 @@ fn a_message_that_nobody_takes_any_more_waits() {
     world.nobody_receives_anything();
 }
 
+/// P2, P3: a resource that is connected and takes no messages of the account yet is handed what waits later, in order, once.
+#[test]
+fn a_resource_that_is_only_connected_gets_nothing_ahead_of_what_waits() {
+    let world = world();
+    let romeo = world.online(ORCHARD);
+    world.account(JULIET);
+    says(&romeo, BALCONY, "<body>waits</body>");
+    let lost = world.online(BALCONY);
+    says(&romeo, BALCONY, "<body>comes back</body>");
+    world.hold_store();
+    says(&romeo, BALCONY, "<body>under way</body>");
+    lost.is_lost();
+    let _connected = world.connect(BALCONY);
+    world.release_store();
+    says(&romeo, BALCONY, "<body>is behind</body>");
+    world.nobody_receives_anything();
+    assert_eq!(entries(&world, JULIET), [(true, true); 4]);
+}
+
+/// What waits again is not durable at once: what comes meanwhile does not overtake it.
+#[test]
+fn what_waits_again_is_not_overtaken_meanwhile() {
+    let world = world();
+    let romeo = world.online(ORCHARD);
+    let lost = world.online(BALCONY);
+    says(&romeo, BALCONY, "<body>comes back</body>");
+    world.hold_store();
+    lost.is_lost();
+    let _connected = world.connect(BALCONY);
+    says(&romeo, BALCONY, "<body>is behind</body>");
+    world.release_store();
+    world.nobody_receives_anything();
+    assert_eq!(entries(&world, JULIET), [(true, true), (true, true)]);
+}
+
 #[test]
 fn messages_that_were_to_wait_go_to_whoever_takes_them_by_then_and_wait_no_longer() {
     let world = world();
