@@ -292,7 +292,7 @@ async fn deliver(context: &mut Context<'_>, stanza: Arc<Envelope>, entry: Entry,
         return;
     }
     let stanza = with_stanza_id(context, stanza, entry);
-    // Something older may have come to wait since it came. What can't wait goes on all the same.
+    // Something older may have come to wait since it came; where the store can't tell, it may have. What can't wait goes on all the same.
     if !waits && would_overtake(context, &stanza).await.unwrap_or(true) && wait_again(context, &stanza).await {
         return;
     }
